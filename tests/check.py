@@ -1,0 +1,88 @@
+"""All checks of the project: notebooks clean, library equal to the notebooks, every notebook, pytest.
+
+`python tests/check.py` checks; `python tests/check.py --fix` writes the library and README.md from the notebooks instead.
+"""
+import json, os, re, shutil, subprocess, sys, tempfile, time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS, LIB = ROOT/'nbs', ROOT/'salt_identification'
+BY_HAND = {'__init__.py', '__main__.py'}
+ENV = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='Agg', PYTHONDONTWRITEBYTECODE='1', NO_COLOR='1')
+
+def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb') if not any(q.startswith(('.', '_')) for q in p.parts[len(NBS.parts):]))
+def cells(p): return json.loads(p.read_text(encoding='utf-8'))['cells']
+def export(): 
+    "Write every module and the index of names from the notebooks"
+    from nbdev.doclinks import nbdev_export
+    os.chdir(ROOT)
+    nbdev_export.__wrapped__() if hasattr(nbdev_export, '__wrapped__') else nbdev_export()
+
+def readme():
+    "README.md as `nbs/index.ipynb` says it: markdown, code, and outputs as text; pictures go to docs/images"
+    out, img = [], ROOT/'docs'/'images'
+    for i, c in enumerate(cells(NBS/'index.ipynb')):
+        src = ''.join(c['source'])
+        if not src.strip() or src.lstrip().startswith('#| hide') or src.lstrip().startswith('---'): continue
+        if c['cell_type'] == 'markdown': out.append(src); continue
+        code = '\n'.join(l for l in src.split('\n') if not l.startswith('#|'))
+        if '#| echo: false' not in src: out.append(f'```python\n{code.strip()}\n```')
+        for o in c.get('outputs', []):
+            data = o.get('data', {})
+            if 'image/png' in data:
+                import base64
+                img.mkdir(parents=True, exist_ok=True)
+                (img/f'readme_{i}.png').write_bytes(base64.b64decode(''.join(data['image/png'])))
+                out.append(f'![Tiles of the synthetic survey with truth and prediction](docs/images/readme_{i}.png)')
+            elif o.get('output_type') == 'stream' or 'text/plain' in data:
+                text = ''.join(o.get('text') or data['text/plain']).rstrip()
+                if text and not text.startswith('<Figure'): out.append('```text\n' + text + '\n```')
+    return '<!-- Made from nbs/index.ipynb by `make export`; edit the notebook. -->\n\n' + '\n\n'.join(out) + '\n'
+
+def check_clean():
+    "Notebooks as `nbdev-clean` leaves them, no errors saved in them, each under 500 KB"
+    from nbdev.clean import clean_nb
+    from fastcore.nbio import read_nb, write_nb
+    bad = []
+    with tempfile.TemporaryDirectory() as tmp:
+        for p in notebooks():
+            q = Path(tmp)/p.name
+            nb = read_nb(p); clean_nb(nb); write_nb(nb, q)
+            if json.loads(q.read_text()) != json.loads(p.read_text()): bad.append(f'{p.name}: run nbdev-clean')
+            if any(o.get('output_type') == 'error' for c in cells(p) for o in c.get('outputs', [])): bad.append(f'{p.name}: holds an error')
+            if p.stat().st_size > 500*1024: bad.append(f'{p.name}: over 500 KB')
+    return bad
+
+def check_export():
+    "The library and README.md are what the notebooks say"
+    before = {p.name: p.read_text() for p in LIB.glob('*.py') if p.name not in BY_HAND}
+    old = (ROOT/'README.md').read_text() if (ROOT/'README.md').exists() else ''
+    with tempfile.TemporaryDirectory() as tmp:
+        for d in ('nbs', 'salt_identification'): shutil.copytree(ROOT/d, Path(tmp)/d, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
+        for f in ('pyproject.toml', 'settings.ini', 'setup.py'): shutil.copy(ROOT/f, tmp)
+        for n in before: (Path(tmp)/'salt_identification'/n).unlink()
+        subprocess.run([sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'], cwd=tmp, check=True, env=ENV)
+        after = {p.name: p.read_text() for p in (Path(tmp)/'salt_identification').glob('*.py') if p.name not in BY_HAND}
+    bad = [f'{n}: differs from its notebook; run `make export`' for n in sorted(before.keys() | after.keys()) if before.get(n) != after.get(n)]
+    return bad + (['README.md: differs from nbs/index.ipynb; run `make export`'] if (NBS/'index.ipynb').exists() and readme() != old else [])
+
+def run(*cmd, cwd=ROOT): return subprocess.run([sys.executable, *cmd], cwd=cwd, env=ENV, stdin=subprocess.DEVNULL).returncode
+
+def main():
+    if '--fix' in sys.argv:
+        export()
+        if (NBS/'index.ipynb').exists(): (ROOT/'README.md').write_text(readme(), encoding='utf-8')
+        return 0
+    t, bad = time.time(), []
+    for f in (check_clean, check_export):
+        found = f(); bad += found
+        print(f'{f.__doc__}:', 'ok' if not found else '', *found, sep='\n  ' if found else ' ', flush=True)
+    if notebooks():
+        print('Every notebook, run from the top ...', flush=True)
+        if run('-c', 'from nbdev.test import nbdev_test; nbdev_test(n_workers=2, timing=True)'): bad.append('nbdev-test')
+    if list((ROOT/'tests').glob('test_*.py')):
+        if run('-m', 'pytest', '-q', 'tests'): bad.append('pytest')
+    print(f'{"All checks passed" if not bad else "FAILED: " + "; ".join(bad)} in {time.time()-t:.0f} s', flush=True)
+    return int(bool(bad))
+
+if __name__ == '__main__': sys.exit(main())
