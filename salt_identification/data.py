@@ -120,12 +120,13 @@ def TileMaskBlock()->TransformBlock:
     "A block of masks"
     return TransformBlock(type_tfms=ReadMask)
 
-# %% ../nbs/04_data.ipynb #c50c1e6b
+# %% ../nbs/04_data.ipynb #062eac00
 class TileDL(TfmdDL):
     "A loader whose training batch number `position` depends on nothing but it and `seed`"
     def __init__(self, dataset, bs=32, shuffle=False, seed=0, steps=None, **kwargs):
         super().__init__(dataset, bs=bs, shuffle=shuffle, **kwargs)
         self.seed, self.steps, self.position = seed, steps, 0
+        self.fake_l.generator = torch.Generator()
 
     @property
     def pass_steps(self): return max(1, len(self.dataset)//self.bs)

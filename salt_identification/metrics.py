@@ -20,15 +20,15 @@ from fastcore.basics import patch
 
 from .files import SaltError, check_range
 
-# %% ../nbs/07_metrics.ipynb #28a3e00f
+# %% ../nbs/07_metrics.ipynb #59bf9f87
 def _classes(x, name, n_classes):
     "`x` as a plain tensor (N,H,W) of class numbers, or of booleans for one class"
     x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
-    if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > threshold')
-    if x.ndim != 3: raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None] for one tile')
+    if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > .5')
+    if x.ndim != 3: raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
     return x != 0 if n_classes == 1 else x
 
-# %% ../nbs/07_metrics.ipynb #490eee0a
+# %% ../nbs/07_metrics.ipynb #85d8e575
 def tile_counts(
     preds, # (N,H,W) booleans or class numbers, array or tensor
     targs, # (N,H,W) truth, likewise
@@ -37,17 +37,19 @@ def tile_counts(
     "Count the pixels of overlap, prediction and truth"
     n_classes = check_range('n_classes', int(n_classes), 1, 256)
     p, t = _classes(preds, 'preds', n_classes), _classes(targs, 'targs', n_classes)
-    if p.shape != t.shape: raise SaltError(f'preds have shape {tuple(p.shape)}, targs {tuple(t.shape)}; crop or resize preds to the masks')
+    if p.shape != t.shape:
+        raise SaltError(f'preds have shape {tuple(p.shape)}, targs {tuple(t.shape)}; crop or resize preds to the masks')
     pairs = [(p == k, t.to(p.device) == k) for k in range(max(2, n_classes))]
     return torch.stack([torch.stack([o.sum((1,2)) for o in (a & b, a, b)], 1) for a, b in pairs], 2)
 
-# %% ../nbs/07_metrics.ipynb #a104926e
+# %% ../nbs/07_metrics.ipynb #f95cedca
 def _areas(counts):
     "Overlap, union and sum of areas, each (N,K) pixels without the background"
     c = counts.cpu().numpy()
     if not len(c): raise SaltError('there are no tiles to score; pass at least one')
     odd = c[:,1].sum(1) != c[:,2].sum(1)
-    if odd.any(): raise SaltError(f'tile {odd.argmax()} has a class number above {c.shape[2]-1}; pass n_classes, the largest number plus 1')
+    if odd.any():
+        raise SaltError(f'tile {odd.argmax()} has a class number above {c.shape[2]-1}; pass n_classes, the largest number plus 1')
     inter, pred, targ = c[:,0,1:], c[:,1,1:], c[:,2,1:]
     return inter, pred + targ - inter, pred + targ
 
@@ -239,12 +241,13 @@ class MiouCallback(Callback):
             if self.verbose: print(self.values[-1])
         self.live = False
 
-# %% ../nbs/07_metrics.ipynb #8fbe0b10
+# %% ../nbs/07_metrics.ipynb #a1e97dcb
 def _probs(x):
     "Probabilities as a float32 array; bytes are 0 to 255"
     x = x.detach().float().cpu().numpy() if isinstance(x, torch.Tensor) and x.is_floating_point() else np.asarray(x)
     x = x.astype(np.float32)/255 if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
-    if x.size and not (x.min() >= 0 and x.max() <= 1): raise SaltError(f'probs go from {x.min():.3g} to {x.max():.3g}, expected 0 to 1; pass sigmoid(logits)')
+    if x.size and not (x.min() >= 0 and x.max() <= 1):
+        raise SaltError(f'probs go from {x.min():.3g} to {x.max():.3g}, expected 0 to 1; pass sigmoid(logits)')
     return x
 
 # %% ../nbs/07_metrics.ipynb #dee6933b
@@ -293,7 +296,7 @@ def _plateau(table):
 # %% ../nbs/07_metrics.ipynb #f82521df
 THRESHOLDS, MIN_AREAS = np.arange(.2, .81, .02).round(2), (0, 10, 20, 40, 60, 100, 150)
 
-# %% ../nbs/07_metrics.ipynb #0ac079ba
+# %% ../nbs/07_metrics.ipynb #cc6f8667
 def best_cut(
     probs, # (N,H,W) 0 to 1, or bytes 0 to 255, of validation tiles
     masks, # (N,H,W) truth; what is not 0 is salt
@@ -302,7 +305,8 @@ def best_cut(
 )->Cut: # With its score and the whole table
     "Find the threshold and the smallest area with the best mean precision"
     masks = _classes(masks, 'masks', 1).cpu().numpy()
-    if probs.shape != masks.shape or not masks.size: raise SaltError(f'probs have shape {tuple(probs.shape)}, masks {masks.shape}; both must be (N,H,W), not empty')
+    if probs.shape != masks.shape or not masks.size:
+        raise SaltError(f'probs have shape {tuple(probs.shape)}, masks {masks.shape}; expected the same, and not empty')
     thr = np.unique(np.float32(THRESHOLDS if thresholds is None else thresholds))
     for t in (thr[0], thr[-1]): check_range('thresholds', float(t), 0, 1)
     min_areas = np.unique(MIN_AREAS if min_areas is None else min_areas)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['rle_encode', 'rle_decode', 'rle_decode_many', 'masks_from_csv']
 
-# %% ../nbs/00_rle.ipynb #0d949598
+# %% ../nbs/00_rle.ipynb #fbb97bd2
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,44 +14,69 @@ from PIL import Image
 
 from .files import SaltError, new_folder, read_table
 
-# %% ../nbs/00_rle.ipynb #dda8a53e
+# %% ../nbs/00_rle.ipynb #976fb44b
+def _runs(flat):
+    "(n,2) first pixels, from 0, and lengths of the runs in a row of booleans"
+    padded = np.zeros(flat.size + 2, dtype=np.int8)
+    padded[1:-1] = flat
+    runs = np.flatnonzero(np.diff(padded)).reshape(-1, 2)
+    runs[:,1] -= runs[:,0]
+    return runs
+
+# %% ../nbs/00_rle.ipynb #aaf7b7f0
 def rle_encode(
     mask # (H,W) array, any type; what is not 0 is salt
 )->str: # Run lengths, column by column, counted from 1; '' for an empty mask
     "Write `mask` as run lengths in the challenge's order"
     mask = np.asarray(mask)
     if mask.ndim != 2: raise SaltError(f'mask has shape {mask.shape}, expected (height, width)')
-    flat = np.zeros(mask.size + 2, dtype=np.int8)
-    flat[1:-1] = (mask != 0).T.ravel()
-    runs = np.flatnonzero(np.diff(flat)).reshape(-1, 2)
-    runs = np.stack([runs[:,0] + 1, runs[:,1] - runs[:,0]], 1)
+    runs = _runs((mask != 0).T.ravel()) + [1, 0]
     return ' '.join(map(str, runs.ravel().tolist()))
 
-# %% ../nbs/00_rle.ipynb #08cc4367
+# %% ../nbs/00_rle.ipynb #4611eb8e
+_NUMBER = re.compile('[+-]?[0-9]{1,15}')
+
+def _numbers(words):
+    "Whole numbers, as they stand"
+    for i, w in enumerate(words):
+        if _NUMBER.fullmatch(w): continue
+        raise SaltError(f'run {i//2+1}: {w[:20]!r} is no integer; run lengths are pairs of whole numbers, '
+            '"start length", or nothing for an empty mask')
+    return np.array(words, dtype=np.int64) if words else np.zeros(0, np.int64)
+
+# %% ../nbs/00_rle.ipynb #81ae6434
 def _parse(s):
     "Starts and lengths of `s`, as they stand"
-    words = s.split()
-    try: nums = np.array(words, dtype=np.int64) if words else np.zeros(0, np.int64)
-    except (ValueError, OverflowError):
-        bad = next(i for i, w in enumerate(words) if not w.lstrip('+-').isdecimal() or len(w) > 18)
-        raise SaltError(f'run {bad//2+1}: {words[bad][:20]!r} is no integer; run lengths are pairs of whole numbers, "start length"') from None
-    if len(nums) % 2: raise SaltError(f'run {len(nums)//2+1}: start {nums[-1]} has no length; {len(nums)} numbers, expected pairs')
-    return nums[0::2], nums[1::2]
+    nums = _numbers(s.split())
+    if len(nums) % 2 == 0: return nums[0::2], nums[1::2]
+    raise SaltError(f'run {len(nums)//2+1}: start {nums[-1]} has no length; {len(nums)} numbers, expected pairs')
 
-# %% ../nbs/00_rle.ipynb #af27bcf0
+# %% ../nbs/00_rle.ipynb #caf1a033
+def _faults(starts, lengths, size):
+    "(which runs, why) for each thing that can be wrong with them"
+    ends = starts + lengths
+    late, over = np.zeros((2, len(starts)), bool)
+    late[1:], over[1:] = starts[1:] < starts[:-1], starts[1:] < ends[:-1]
+    return [(starts < 1, 'starts before pixel 1'), (lengths < 1, 'has a length below 1'), (late, 'is out of order'),
+        (over, 'overlaps the run before it'), (ends - 1 > size, f'goes past the last pixel, {size}')]
+
+# %% ../nbs/00_rle.ipynb #d15ddb96
 def _check_runs(starts, lengths, size):
     "Say which run is at fault, and why"
-    ends = starts + lengths
-    late = np.zeros(len(starts), bool); late[1:] = starts[1:] < starts[:-1]
-    over = np.zeros(len(starts), bool); over[1:] = starts[1:] < ends[:-1]
-    faults = [(starts < 1, 'starts before pixel 1'), (lengths < 1, 'has a length below 1'), (late, 'is out of order'),
-        (over, 'overlaps the run before it'), (ends - 1 > size, f'goes past the last pixel, {size}')]
-    for bad, why in faults:
-        if bad.any():
-            i = int(bad.argmax())
-            raise SaltError(f'run {i+1}: "{starts[i]} {lengths[i]}" {why}')
+    for bad, why in _faults(starts, lengths, size):
+        if not bad.any(): continue
+        i = int(bad.argmax())
+        raise SaltError(f'run {i+1}: "{starts[i]} {lengths[i]}" {why}')
 
-# %% ../nbs/00_rle.ipynb #b6f94229
+# %% ../nbs/00_rle.ipynb #64a5ed7d
+def _fill(starts, lengths, size):
+    "(size,) of 0 and 1 from runs that are sound"
+    flat = np.zeros(size + 1, dtype=np.int8)
+    np.add.at(flat, starts - 1, 1)
+    np.add.at(flat, starts - 1 + lengths, -1)
+    return flat[:-1].cumsum(dtype=np.uint8)
+
+# %% ../nbs/00_rle.ipynb #1582dafa
 def rle_decode(
     s, # Run lengths; '', None and NaN are the empty mask
     shape:tuple=(101,101), # (height, width) in pixels
@@ -62,10 +88,7 @@ def rle_decode(
     if not isinstance(s, str): raise SaltError(f'run lengths are a {type(s).__name__}, expected a string')
     starts, lengths = _parse(s)
     _check_runs(starts, lengths, h*w)
-    flat = np.zeros(h*w + 1, dtype=np.int64)
-    np.add.at(flat, starts - 1, 1)
-    np.add.at(flat, starts - 1 + lengths, -1)
-    return (flat[:-1].cumsum().astype(np.uint8) * np.uint8(value)).reshape(w, h).T
+    return (_fill(starts, lengths, h*w)*np.uint8(value)).reshape(w, h).T
 
 # %% ../nbs/00_rle.ipynb #0763c65d
 def rle_decode_many(
@@ -81,7 +104,24 @@ def rle_decode_many(
         mask += check
     return mask
 
-# %% ../nbs/00_rle.ipynb #367a47fd
+# %% ../nbs/00_rle.ipynb #842e8af6
+def _decode_table(path, shape, column):
+    "dict id -> mask, of a run-length CSV"
+    df, masks = read_table(path, ['id', column]), {}
+    for id, s in zip(df['id'], df[column]):
+        try: masks[id] = rle_decode(s, shape)
+        except SaltError as e: raise SaltError(f'{path}: id {id}, {e}') from None
+    return masks
+
+# %% ../nbs/00_rle.ipynb #03697654
+def _save_masks(masks, folder):
+    "Write a PNG for each of `masks`"
+    for id, m in masks.items():
+        if not re.fullmatch(r'(?!\.+$)[^/\\:\0]{1,200}', id):
+            raise SaltError(f'id {id[:40]!r} is no name for a file; rename it in the table')
+        Image.fromarray(m*255).save(folder/f'{id}.png')
+
+# %% ../nbs/00_rle.ipynb #ecf24188
 def masks_from_csv(
     path, # CSV with the columns id and rle_mask
     shape:tuple=(101,101), # (height, width) in pixels
@@ -90,11 +130,7 @@ def masks_from_csv(
     overwrite:bool=False # Replace the folder
 ): # dict id -> (H,W) uint8 of 0 and 1; or the folder
     "Read the masks of a run-length CSV, as arrays or into PNG files"
-    df, masks = read_table(path, ['id', column]), {}
-    for id, s in zip(df['id'], df[column]):
-        try: masks[id] = rle_decode(s, shape)
-        except SaltError as e: raise SaltError(f'{path}: id {id}, {e}') from None
+    masks = _decode_table(path, shape, column)
     if out is None: return masks
-    with new_folder(out, overwrite) as d:
-        for id, m in masks.items(): Image.fromarray(m*255).save(d/f'{id}.png')
+    with new_folder(out, overwrite) as d: _save_masks(masks, d)
     return Path(out)

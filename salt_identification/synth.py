@@ -342,8 +342,10 @@ def _tile_id(k, seed):
     "A name for tile number `k`"
     return f'{(k*0x9E3779B97F + seed*0x632BE5AB3 + 0x5851F42D4C) % 2**40:010x}'
 
-# %% ../nbs/02_synth.ipynb #d4eda6a3
-def _save(path, array): Image.fromarray(array).save(path, compress_level=1)
+# %% ../nbs/02_synth.ipynb #45dc6112
+def _save(path, array):
+    "Write `array` as it is, quickly rather than tightly packed"
+    Image.fromarray(array).save(path, compress_level=1)
 
 def _save_tile(folder, id, img, mask, n_classes):
     "Write an image, and its mask unless that is None"

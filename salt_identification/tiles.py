@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['COLOURS', 'SUFFIXES', 'Tiles', 'show_tiles', 'Source', 'Survey', 'find_survey', 'as_survey', 'Audit', 'audit']
 
-# %% ../nbs/01_tiles.ipynb #580b116b
-import io, zipfile
+# %% ../nbs/01_tiles.ipynb #a4ef5d9e
+import hashlib, io, os, zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from fastcore.basics import patch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .files import SaltError, read_table
 from .rle import rle_decode, rle_encode
@@ -35,73 +36,92 @@ class Tiles:
     @property
     def n_classes(self): return 1 if self.masks is None or self.masks.max(initial=0) < 2 else int(self.masks.max()) + 1
 
-# %% ../nbs/01_tiles.ipynb #e163002b
-def _pick(a, idx): return None if a is None else a[idx]
+# %% ../nbs/01_tiles.ipynb #4dce999b
+def _positions(ids, idx):
+    "Positions among `ids` of numbers, booleans, or ids"
+    if isinstance(idx, (int, np.integer)): idx = [idx]
+    if len(idx) and isinstance(idx[0], str):
+        at = {id: i for i, id in enumerate(ids)}
+        unknown = [id for id in idx if id not in at]
+        if unknown: raise SaltError(f'tile {unknown[0]} is not among these {len(ids)}; `ids` lists them')
+        idx = [at[id] for id in idx]
+    return np.arange(len(ids))[np.asarray(idx, dtype=None if len(idx) else int)]
 
+# %% ../nbs/01_tiles.ipynb #5e0e0a60
 @patch
 def __getitem__(self:Tiles, idx):
     "Tiles at `idx`: a slice, integers, booleans, or a list of ids"
-    if isinstance(idx, (int, np.integer)): idx = [idx]
-    if not isinstance(idx, slice):
-        if len(idx) and isinstance(idx[0], str):
-            at = {id: i for i, id in enumerate(self.ids)}
-            unknown = [id for id in idx if id not in at]
-            if unknown: raise SaltError(f'tile {unknown[0]} is not among these {len(self)}')
-            idx = [at[id] for id in idx]
-        idx = np.arange(len(self))[np.asarray(idx, dtype=None if len(idx) else int)]
-    ids = self.ids[idx] if isinstance(idx, slice) else [self.ids[i] for i in idx]
-    return Tiles(ids, self.images[idx], _pick(self.masks, idx), _pick(self.depths, idx))
+    if not isinstance(idx, slice): idx = _positions(self.ids, idx)
+    masks, depths = (None if a is None else a[idx] for a in (self.masks, self.depths))
+    return Tiles(np.array(self.ids, dtype=object)[idx].tolist(), self.images[idx], masks, depths)
 
-# %% ../nbs/01_tiles.ipynb #04b71934
+# %% ../nbs/01_tiles.ipynb #b5fa2f3d
 @patch(as_prop=True)
 def coverage(self:Tiles):
     "Share of pixels that are salt (of any class but the background), (N,) float"
     return (self.masks > 0).mean((1,2))
 
+# %% ../nbs/01_tiles.ipynb #c70222c1
 @patch(as_prop=True)
 def coverage_class(self:Tiles):
     "0 for an empty mask, 1 for up to a tenth, ... 10, (N,) int"
     return np.ceil(10*self.coverage).astype(int)
 
+# %% ../nbs/01_tiles.ipynb #ee255cfb
 @patch(as_prop=True)
 def flat(self:Tiles):
     "Tiles of one single value, (N,) bool"
     return self.images.min((1,2)) == self.images.max((1,2))
 
+# %% ../nbs/01_tiles.ipynb #e32f7e5f
 @patch(as_prop=True)
 def vertical(self:Tiles):
     "Masks, neither empty nor full, whose columns are all salt or all rock, (N,) bool"
     m = self.masks > 0
     return (m == m[:,:1]).all((1,2)) & m.any((1,2)) & ~m.all((1,2))
 
-# %% ../nbs/01_tiles.ipynb #ee017c59
-COLOURS = [('#00c853', '#ff6d00'), ('#2979ff', '#d500f9'), ('#ffd600', '#00e5ff')]
-
+# %% ../nbs/01_tiles.ipynb #76c58879
 def _array(x):
     "numpy, from arrays, tensors or lists of either; (N,1,H,W) becomes (N,H,W)"
     if x is None: return None
-    if not isinstance(x, np.ndarray): x = np.stack([o.detach().cpu().numpy() if hasattr(o, 'detach') else np.asarray(o) for o in x])
+    if not isinstance(x, np.ndarray):
+        x = np.stack([o.detach().cpu().numpy() if hasattr(o, 'detach') else np.asarray(o) for o in x])
     return x[:,0] if x.ndim == 4 else x
 
-def _outline(ax, mask, which):
-    "Outline and veil of each class of `mask`"
-    for k in range(1, int(mask.max(initial=0)) + 1):
-        m, colour = mask == k, COLOURS[(k-1) % len(COLOURS)][which]
-        if not m.any(): continue
-        ax.contourf(m, levels=[.5, 1.5], colors=[colour], alpha=.18)
-        ax.contour(np.pad(m.astype(float), 1), levels=[.5], colors=[colour], linewidths=1.3, extent=(-1, m.shape[1], -1, m.shape[0]))
+# %% ../nbs/01_tiles.ipynb #ab6fafd3
+COLOURS = [('#00c853', '#ff6d00'), ('#2979ff', '#d500f9'), ('#ffd600', '#00e5ff')]
 
-# %% ../nbs/01_tiles.ipynb #6d716e5f
+def _outline(ax, mask, which):
+    "Outline and veil of each class of `mask`; `which` is 0 for the truth, 1 for a prediction"
+    for k in np.unique(mask[mask > 0]):
+        m, colour, (h, w) = mask == k, COLOURS[(k-1) % len(COLOURS)][which], mask.shape
+        ax.contourf(m, levels=[.5, 1.5], colors=[colour], alpha=.18)
+        ax.contour(np.pad(m.astype(float), 1), levels=[.5], colors=[colour], linewidths=1.3, extent=(-1, w, -1, h))
+
+# %% ../nbs/01_tiles.ipynb #9e704f74
+def _iou(m, p):
+    "Shared area over the area of both"
+    union = ((m > 0) | (p > 0)).sum()
+    return ((m > 0) & (p > 0)).sum()/union if union else 1.
+
+# %% ../nbs/01_tiles.ipynb #1ec8d4f7
 def _titles(ids, masks, preds):
     "What to write above each tile"
-    names = [str(i) for i in ids]
-    if masks is not None and preds is not None:
-        union = [((m > 0) | (p > 0)).sum() for m, p in zip(masks, preds)]
-        ious = [((m > 0) & (p > 0)).sum()/u if u else 1. for m, p, u in zip(masks, preds, union)]
-        return [f'{n}  IoU {v:.2f}' for n, v in zip(names, ious)]
-    return [f'{n}  {(m > 0).mean():.0%}' for n, m in zip(names, masks)] if masks is not None else names
+    if masks is None: return [str(i) for i in ids]
+    if preds is None: return [f'{i}  {(m > 0).mean():.0%}' for i, m in zip(ids, masks)]
+    return [f'{i}  IoU {_iou(m, p):.2f}' for i, m, p in zip(ids, masks, preds)]
 
-# %% ../nbs/01_tiles.ipynb #6811f5ed
+# %% ../nbs/01_tiles.ipynb #93eec9d6
+def _grid(n, ncols, side):
+    "Axes for `n` pictures, without ticks"
+    ncols = min(ncols, max(1, n))
+    nrows = max(1, -(-n//ncols))
+    size = side*ncols, (side+.2)*nrows
+    _, axs = plt.subplots(nrows, ncols, figsize=size, squeeze=False, layout='constrained', dpi=72)
+    for ax in axs.flat: ax.axis('off')
+    return axs
+
+# %% ../nbs/01_tiles.ipynb #3af68ee9
 def show_tiles(
     images, # `Tiles`, or (N,H,W) array or tensor
     masks=None, # (N,H,W) truth: green
@@ -112,258 +132,420 @@ def show_tiles(
 ):
     "Draw tiles with the outlines of truth and prediction"
     ids = range(len(images))
-    if isinstance(images, Tiles): images, masks, ids = images.images, images.masks if masks is None else masks, images.ids
+    if isinstance(images, Tiles):
+        images, masks, ids = images.images, images.masks if masks is None else masks, images.ids
     images, masks, preds = map(_array, (images, masks, preds))
-    titles = titles or _titles(ids, masks, preds)
-    nrows = max(1, -(-len(images)//ncols))
-    fig, axs = plt.subplots(nrows, min(ncols, max(1, len(images))), figsize=(side*min(ncols, max(1, len(images))), (side+.2)*nrows), squeeze=False,
-        layout='constrained', dpi=72)
-    for ax in axs.flat: ax.axis('off')
-    for i, (ax, img) in enumerate(zip(axs.flat, images)):
-        ax.imshow(img, cmap='gray'); ax.set_title(titles[i], fontsize=7)
+    axs = _grid(len(images), ncols, side)
+    for i, (ax, img, title) in enumerate(zip(axs.flat, images, titles or _titles(ids, masks, preds))):
+        ax.imshow(img, cmap='gray'); ax.set_title(title, fontsize=7)
         for m, which in ((masks, 0), (preds, 1)):
             if m is not None: _outline(ax, m[i].astype(int), which)
     return axs
 
-# %% ../nbs/01_tiles.ipynb #97c05046
+# %% ../nbs/01_tiles.ipynb #f57bcc9e
+def _deny(e):
+    raise SaltError(f'{e.filename} cannot be read: {e.strerror}; ask for the permission, or copy the folder') from None
+
+def _folder_names(path):
+    "Files below the folder `path`, sorted, as relative paths"
+    found = [Path(d)/f for d, _, files in os.walk(path, onerror=_deny, followlinks=True) for f in files]
+    return sorted(str(p.relative_to(path)) for p in found)
+
+# %% ../nbs/01_tiles.ipynb #714cdd5a
+def _open_zip(path):
+    "An open zip"
+    try: return zipfile.ZipFile(path)
+    except PermissionError: why = 'cannot be read: no permission; ask for it, or copy the file'
+    except Exception: why = 'is no zip, or was cut short; download or copy it again'
+    raise SaltError(f'{path} {why}')
+
+# %% ../nbs/01_tiles.ipynb #4884bb96
 SUFFIXES = {'.png', '.tif', '.tiff', '.jpg', '.jpeg', '.bmp'}
 
 class Source:
     "The image files of one part of a survey: a folder, or a zip read in place"
     def __init__(self, path):
-        self.path, self._zip = Path(path), None
-        if self.path.suffix == '.zip':
-            try: self._zip = zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError): raise SaltError(f'{self.path} is no zip, or was cut short; download or copy it again') from None
-        names = self._zip.namelist() if self._zip else [str(p.relative_to(self.path)) for p in sorted(self.path.rglob('*'))]
+        self.path = Path(path)
+        self._zip = _open_zip(self.path) if self.path.is_file() else None
         self.names = {'images': {}, 'masks': {}}
-        for p in map(Path, names):
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith('.'): self._add('masks' if p.parent.name == 'masks' else 'images', p)
-    def _add(self, kind, p):
-        if p.stem in self.names[kind]: raise SaltError(f'{self.path} has two {kind} for tile {p.stem}: {self.names[kind][p.stem]} and {p}; keep one')
-        self.names[kind][p.stem] = p
-    def read(self, kind, id):
-        "The bytes of a file"
-        name = self.names[kind][id]
-        return self._zip.read(name.as_posix()) if self._zip else (self.path/name).read_bytes()
+        for p in map(Path, self._zip.namelist() if self._zip else _folder_names(self.path)):
+            kind = 'masks' if p.parent.name == 'masks' else 'images'
+            if p.suffix.lower() in SUFFIXES and p.name[0] != '.': self._add(kind, p)
 
-# %% ../nbs/01_tiles.ipynb #986ab2db
+    def _add(self, kind, p):
+        old = self.names[kind].setdefault(p.stem, p)
+        if old != p: raise SaltError(f'{self.path} has two {kind} for tile {p.stem}: {old} and {p}; keep one')
+
+# %% ../nbs/01_tiles.ipynb #9f6a957d
+@patch
+def read(self:Source, kind, id):
+    "The bytes of a file; `kind` is 'images' or 'masks'"
+    name = self.names[kind][id]
+    return self._zip.read(name.as_posix()) if self._zip else (self.path/name).read_bytes()
+
+# %% ../nbs/01_tiles.ipynb #53baf77b
+def _labels(img):
+    "(H,W) whole numbers of an open mask image"
+    a = np.asarray(img)
+    if a.dtype.kind == 'f': raise SaltError('holds fractions; threshold it, and save it as 8-bit grey')
+    if a.ndim == 2: return a
+    a = a[...,:3] if a.shape[-1] > 2 else a[...,:1]
+    if (a != a[...,:1]).any(): raise SaltError('is in colour; save masks as one grey channel of class numbers')
+    return a[...,0]
+
+# %% ../nbs/01_tiles.ipynb #c66b008e
 def _mask(img):
     "(H,W) uint8 of 0 and 1, or class numbers, from an open mask image"
-    a = np.asarray(img)
-    if a.ndim == 3:
-        if (a[...,:3] != a[...,:1]).any(): raise SaltError('is in colour; save masks as one grey channel of class numbers')
-        a = a[...,0]
+    a = _labels(img)
     top = {'bool': 1, 'uint8': 255}.get(a.dtype.name, 65535)
     values = np.unique(a)
-    others = values[(values != 0) & (values != top)]
-    if len(others) and (top in values or others.max() > 254): raise SaltError(f'holds the values {values[:6].tolist()}; use 0 and {top} for salt, or class numbers up to 254')
-    return (a == top).astype(np.uint8) if top in values else a.astype(np.uint8)
+    if set(values.tolist()) <= {0, top}: return (a == top).astype(np.uint8)
+    if values[0] >= 0 and values[-1] <= 254: return a.astype(np.uint8)
+    raise SaltError(f'holds the values {values[:6].tolist()}; use 0 and {top} for salt, or class numbers up to 254')
 
+# %% ../nbs/01_tiles.ipynb #12a77d0c
 def _image(img):
     "(H,W) uint8 from an open image"
+    if img.mode[0] not in 'FI': return np.asarray(img.convert('L'))
     a = np.asarray(img)
-    if a.dtype.kind in 'ui' and a.dtype.itemsize > 1: a = (a >> 8).astype(np.uint8)
-    if a.ndim == 2: return a.astype(np.uint8)
-    same = (a[...,0] == a[...,1]).all() and (a[...,0] == a[...,2]).all() if a.shape[-1] > 2 else True
-    return a[...,0] if same else np.asarray(img.convert('L'))
+    if a.dtype.kind == 'f' or a.min() < 0 or a.max() > 65535:
+        raise SaltError('holds fractions, or numbers beyond 16 bits; scale it, and save it as 8-bit grey')
+    return (a >> 8).astype(np.uint8)
 
-# %% ../nbs/01_tiles.ipynb #9f5e99b2
+# %% ../nbs/01_tiles.ipynb #185d150a
+_SKIP = 'or pass --skip-bad (skip_bad=True)'
+
+def _what(source, kind, id): return f'{kind[:-1]} {id} in {source.path}'
+
+# %% ../nbs/01_tiles.ipynb #0d44d844
+def _bytes(source, kind, id):
+    "The bytes of a file, or a sentence"
+    try: return source.read(kind, id)
+    except PermissionError: why = 'cannot be read: no permission; ask for it'
+    except OSError as e: why = f'cannot be read ({e.strerror or e}); copy it again'
+    except Exception: why = 'is damaged inside the zip, or locked; download or copy the zip again'
+    raise SaltError(f'{_what(source, kind, id)} {why}, {_SKIP}')
+
+# %% ../nbs/01_tiles.ipynb #2760a6ee
 def _open(source, kind, id):
     "The opened image; not one pixel read yet"
-    what = f'{kind[:-1]} {id} in {source.path}'
-    try: return Image.open(io.BytesIO(source.read(kind, id)))
-    except (zipfile.BadZipFile, zipfile.zlib.error, EOFError): raise SaltError(f'{what} is damaged inside the zip; download or copy the zip again') from None
-    except PermissionError: raise SaltError(f'{what} cannot be read: no permission') from None
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError): raise SaltError(f'{what} is no image; replace or remove it, or pass --skip-bad (skip_bad=True)') from None
+    data = _bytes(source, kind, id)
+    try: return Image.open(io.BytesIO(data))
+    except Exception: raise SaltError(f'{_what(source, kind, id)} is no image; replace or remove it, {_SKIP}') from None
 
+# %% ../nbs/01_tiles.ipynb #7a4ebab2
+def _check_like(img, what, size, mode):
+    "`img` has the survey's size and mode"
+    h, w = img.size[::-1]
+    if (h, w) != tuple(size):
+        raise SaltError(f'{what} is {h}x{w}, expected {size[0]}x{size[1]} as the rest; resize or remove it, {_SKIP}')
+    if mode and img.mode != mode:
+        raise SaltError(f'{what} has mode {img.mode}, the rest {mode}; convert or remove it, {_SKIP}')
+
+# %% ../nbs/01_tiles.ipynb #018cfcce
 def _pixels(source, kind, id, size, mode=None):
     "(H,W) uint8 of one file, checked against the survey's size and mode"
-    img, what = _open(source, kind, id), f'{kind[:-1]} {id} in {source.path}'
-    if img.size != (size[1], size[0]): raise SaltError(f'{what} is {img.size[1]}x{img.size[0]}, expected {size[0]}x{size[1]} as the rest; resize or remove it, or pass --skip-bad')
-    if mode and img.mode != mode: raise SaltError(f'{what} has mode {img.mode}, the rest {mode}; convert or remove it, or pass --skip-bad')
+    img, what = _open(source, kind, id), _what(source, kind, id)
+    _check_like(img, what, size, mode)
     try: return (_mask if kind == 'masks' else _image)(img)
-    except SaltError as e: raise SaltError(f'{what} {e}') from None
-    except (OSError, SyntaxError, ValueError): raise SaltError(f'{what} is cut short; replace or remove it, or pass --skip-bad') from None
+    except SaltError as e: why = str(e)
+    except Exception: why = 'is cut short or damaged; replace or remove it'
+    raise SaltError(f'{what} {why}, {_SKIP}')
 
-# %% ../nbs/01_tiles.ipynb #3f289632
+# %% ../nbs/01_tiles.ipynb #9ae2afa5
+def _check_folder(path):
+    "`path` is a folder that can be looked into"
+    try:
+        if path.is_dir(): return os.listdir(path)
+        why = 'is missing; check the path'
+        if path.exists(): why = 'is a file, expected a folder; pass the folder that it lies in'
+    except PermissionError: why = 'cannot be read: no permission; ask for it, or copy the folder'
+    raise SaltError(f'survey {path} {why}')
+
+# %% ../nbs/01_tiles.ipynb #0e431f88
+def _part(path, part):
+    "The files of a part, or None"
+    if (path/part).is_dir(): return Source(path/part)
+    if (path/f'{part}.zip').exists(): return Source(path/f'{part}.zip')
+
+# %% ../nbs/01_tiles.ipynb #3496762e
+def _bare(path):
+    "The parts of a folder that has neither `train` nor `test`"
+    source = Source(path)
+    if not source.names['images']:
+        raise SaltError(f'survey {path} holds no tiles: expected train/images, train.zip, or image files')
+    known = source.names['masks'] or (path/'train.csv').exists()
+    return dict(train=source, test=None) if known else dict(train=None, test=source)
+
+# %% ../nbs/01_tiles.ipynb #74bf9cb6
 class Survey:
-    "A survey on disk: Kaggle's layout in folders or zips, your own `images/` and `masks/`, or a bare folder of images to predict"
+    "A survey on disk: Kaggle's layout, your own `images/` and `masks/`, or a bare folder of images to predict"
     def __init__(self,
         path, # The folder
         skip_bad:bool=False # Leave out tiles that cannot be used, and list them in `skipped`
     ):
         self.path, self.skip_bad, self.skipped = Path(path), skip_bad, {}
-        if not self.path.exists(): raise SaltError(f'survey {path} is missing; check the path')
-        if not self.path.is_dir(): raise SaltError(f'survey {path} is a file, expected a folder')
-        self.sources = dict(train=self._source('train'), test=self._source('test'))
-        if not any(self.sources.values()): self._bare()
-    def _source(self, part):
-        "A part's files, or None"
-        for p in (self.path/part, self.path/f'{part}.zip'):
-            if p.exists() and (p.suffix or p.is_dir()): return Source(p)
-    def _bare(self):
-        "A folder without `train` or `test`: images with masks (or a table of them) are for training, without for prediction"
-        source = Source(self.path)
-        if not source.names['images']: raise SaltError(f'survey {self.path} holds no tiles: expected train/images, train.zip, or image files')
-        self.sources['train' if source.names['masks'] or (self.path/'train.csv').exists() else 'test'] = source
+        _check_folder(self.path)
+        self.sources = {part: _part(self.path, part) for part in ('train', 'test')}
+        if not any(self.sources.values()): self.sources = _bare(self.path)
 
-# %% ../nbs/01_tiles.ipynb #a2ee8b02
+# %% ../nbs/01_tiles.ipynb #a4f3a679
 @patch
 def _bad(self:Survey, id, why):
     "Leave tile `id` out, if that is allowed"
     if not self.skip_bad: raise SaltError(why)
-    self.skipped[id] = why
+    self.skipped.setdefault(id, why)
 
+# %% ../nbs/01_tiles.ipynb #8cd29f22
 @patch
 def _table(self:Survey, name, columns):
     "A table beside the tiles, or None"
     return read_table(self.path/name, columns) if (self.path/name).exists() else None
 
+# %% ../nbs/01_tiles.ipynb #825ad4fd
 @patch
 def _agree(self:Survey, ids, names, table, part):
     "The ids of a table that have an image; others are bad"
-    for id in sorted(set(ids) - set(names)): self._bad(id, f'{self.path/table}: tile {id} has no image in {self.sources[part].path}; add the image, or delete the line')
-    for id in sorted(set(names) - set(ids)): self._bad(id, f'{self.sources[part].path}: image {id} is not in {table}; add a line, or remove the image')
+    where = self.sources[part].path
+    for id in sorted(set(ids) - set(names)):
+        self._bad(id, f'{self.path/table}: tile {id} has no image in {where}; add it, or delete the line, {_SKIP}')
+    for id in sorted(set(names) - set(ids)):
+        self._bad(id, f'{where}: image {id} is not in {table}; add a line, or remove the image, {_SKIP}')
     return [i for i in ids if i in names]
 
-# %% ../nbs/01_tiles.ipynb #726b8e8b
+# %% ../nbs/01_tiles.ipynb #9ca83c0e
 @patch
-def _ids(self:Survey, part, table, column):
+def _pair(self:Survey, ids):
+    "Images without a mask are bad, and so are masks without an image"
+    where, (images, masks) = self.sources['train'].path, self.sources['train'].names.values()
+    for id in sorted(set(masks) - set(images)):
+        self._bad(id, f'{where}: mask {id} has no image; add the image, or remove the mask, {_SKIP}')
+    for id in [i for i in ids if masks and i not in masks]:
+        self._bad(id, f'{where}: image {id} has no mask; add the mask, or move the image to test, {_SKIP}')
+
+# %% ../nbs/01_tiles.ipynb #c3068e9c
+@patch
+def _in_both(self:Survey):
+    "Ids that stand for two tiles are bad"
+    train, test = (set(s.names['images']) if s else set() for s in self.sources.values())
+    for id in sorted(train & test):
+        self._bad(id, f'{self.path}: tile {id} is in both train and test; rename or remove one of them, {_SKIP}')
+
+# %% ../nbs/01_tiles.ipynb #5c682988
+@patch
+def _ids(self:Survey, part, table, columns):
     "Ids of a part, in the order of its table"
     source = self.sources[part]
     if source is None: return []
-    names, df = source.names['images'], self._table(table, ['id', column] if part == 'test' else ['id'])
+    self._in_both()
+    names, df = source.names['images'], self._table(table, columns)
     ids = list(names) if df is None else self._agree(df['id'].tolist(), names, table, part)
-    if part == 'train' and source.names['masks']:
-        for id in sorted(set(source.names['masks']) - set(names)): self._bad(id, f'{source.path}: mask {id} has no image; add the image, or remove the mask')
-        for id in [i for i in ids if i not in source.names['masks']]: self._bad(id, f'{source.path}: image {id} has no mask; add the mask, or move the image to the tiles to predict')
+    if part == 'train': self._pair(ids)
     return [i for i in ids if i not in self.skipped]
 
+# %% ../nbs/01_tiles.ipynb #6d814843
 def _cached(name, fn, doc):
     "A property of `Survey` that is worked out once"
     prop = cached_property(fn); prop.__set_name__(Survey, name); prop.__doc__ = doc
     setattr(Survey, name, prop)
 
-_cached('ids', lambda self: self._ids('train', 'train.csv', 'rle_mask'), 'Labelled tiles')
-_cached('test_ids', lambda self: self._ids('test', 'sample_submission.csv', 'rle_mask'), 'Tiles to predict')
+_cached('ids', lambda self: self._ids('train', 'train.csv', ['id']), 'Labelled tiles')
+_cached('test_ids', lambda self: self._ids('test', 'sample_submission.csv', ['id', 'rle_mask']), 'Tiles to predict')
 
-# %% ../nbs/01_tiles.ipynb #6544d187
+# %% ../nbs/01_tiles.ipynb #ed8e2c7b
+def _spread(ids): return ids[::max(1, len(ids)//20)]
+
+# %% ../nbs/01_tiles.ipynb #b648d787
+@patch
+def _headers(self:Survey, part, ids):
+    "((H,W), mode) of about twenty tiles of a part"
+    for id in _spread(ids):
+        try: img = _open(self.sources[part], 'images', id)
+        except SaltError: continue
+        yield img.size[::-1], img.mode
+
+# %% ../nbs/01_tiles.ipynb #c2ed8b03
 def _usual(self):
     "((H,W), mode) of most tiles"
-    seen = Counter()
-    for part, ids in (('train', self.ids), ('test', self.test_ids)):
-        for id in ids[::max(1, len(ids)//20)]:
-            try: img = _open(self.sources[part], 'images', id)
-            except SaltError: continue
-            seen[(img.size[1], img.size[0]), img.mode] += 1
-    if not seen: raise SaltError(f'survey {self.path} holds no image that can be read')
-    return seen.most_common(1)[0][0]
+    seen = Counter([*self._headers('train', self.ids), *self._headers('test', self.test_ids)])
+    if seen: return seen.most_common(1)[0][0]
+    raise SaltError(f'survey {self.path} holds no image that can be read; replace the files, or check the path')
 
 _cached('_usual', _usual, '((H,W), mode) of most tiles')
 
+# %% ../nbs/01_tiles.ipynb #a6efcbfb
 @patch(as_prop=True)
 def size(self:Survey):
     "(height, width) of the tiles, in pixels"
     return self._usual[0]
 
-# %% ../nbs/01_tiles.ipynb #646f9b45
+# %% ../nbs/01_tiles.ipynb #fe5ef21a
+def _z(df, path):
+    "dict id -> depth, of a table"
+    z = pd.to_numeric(df['z'], errors='coerce')
+    bad = df[~np.isfinite(z)]
+    if bad.empty: return dict(zip(df['id'], z.astype(float)))
+    id, value = bad[['id', 'z']].iloc[0]
+    raise SaltError(f'{path}: tile {id} has z {value!r} ({len(bad)} such in all), expected a number; '
+        'fill it in, or remove the table')
+
+# %% ../nbs/01_tiles.ipynb #babf1a8a
+@patch
+def _check_depths(self:Survey, depths, path):
+    "Depths and tiles belong together"
+    known = [*self.ids, *self.test_ids]
+    missing, unknown = [i for i in known if i not in depths], sorted(set(depths) - {*known, *self.skipped})
+    for id in missing:
+        self._bad(id, f'{path} lacks tile {id} ({len(missing)} in all); add its depth, or remove the table, {_SKIP}')
+    for id in unknown if all(self.sources.values()) else ():
+        self._bad(id, f'{path} names tile {id} ({len(unknown)} in all), unknown here; delete the line, {_SKIP}')
+
+# %% ../nbs/01_tiles.ipynb #07932127
 def _depths(self):
     "dict id -> depth"
     df = self._table('depths.csv', ['id', 'z'])
     if df is None: return {}
-    try: depths = dict(zip(df['id'], df['z'].astype(float)))
-    except ValueError as e: raise SaltError(f'{self.path/"depths.csv"}: {e}; every z must be a number') from None
-    known = [*self.ids, *self.test_ids]
-    missing, unknown = set(known) - set(depths), set(depths) - set(known) - set(self.skipped)
-    if missing: raise SaltError(f'{self.path/"depths.csv"} lacks tile {min(missing)} ({len(missing)} in all); add its depth, or remove the table')
-    if unknown and all(self.sources.values()): raise SaltError(f'{self.path/"depths.csv"} names tile {min(unknown)} ({len(unknown)} in all), which this survey does not have; delete the line')
+    depths = _z(df, self.path/'depths.csv')
+    self._check_depths(depths, self.path/'depths.csv')
     return depths
 
 _cached('depths', _depths, 'Depth of each tile, dict id -> float; empty where there is no depths.csv')
 
-# %% ../nbs/01_tiles.ipynb #f66d6430
+# %% ../nbs/01_tiles.ipynb #e96f601c
 def _runs(self):
     "dict id -> run lengths, where masks come as a table"
-    df = self._table('train.csv', ['id'])
-    return dict(zip(df['id'], df['rle_mask'])) if df is not None and 'rle_mask' in df and self.sources['train'] else {}
+    df = self._table('train.csv', ['id']) if self.sources['train'] else None
+    return {} if df is None or 'rle_mask' not in df else dict(zip(df['id'], df['rle_mask']))
+
 _cached('_runs', _runs, 'Run lengths of train.csv')
 
+# %% ../nbs/01_tiles.ipynb #9f96cafa
 @patch(as_prop=True)
 def has_masks(self:Survey):
     "Are there masks, as files or run lengths?"
     return bool(self.sources['train'] and (self.sources['train'].names['masks'] or self._runs))
 
-# %% ../nbs/01_tiles.ipynb #aa9153b5
+# %% ../nbs/01_tiles.ipynb #63d11c27
 @patch
 def image(self:Survey, id:str)->np.ndarray:
     "The grey image of a tile, (H,W) uint8"
     for s in self.sources.values():
         if s and id in s.names['images']: return _pixels(s, 'images', id, *self._usual)
-    raise SaltError(f'tile {id} is not in {self.path}')
+    raise SaltError(f'tile {id} is not in {self.path}; `ids` and `test_ids` list those that are')
 
+# %% ../nbs/01_tiles.ipynb #59df2040
+def _is_binary(a):
+    "Do the labels `a` hold the highest value of their type?"
+    return a.dtype.name != 'bool' and a.max() == (255 if a.dtype.name == 'uint8' else 65535)
+
+# %% ../nbs/01_tiles.ipynb #15d85183
+def _binary(self):
+    "Does one of about twenty mask files hold the highest value?"
+    for id in _spread(self.ids):
+        try:
+            if _is_binary(_labels(_open(self.sources['train'], 'masks', id))): return True
+        except SaltError: continue
+    return False
+
+_cached('_binary', _binary, 'Do the mask files hold 0 and the highest value?')
+
+# %% ../nbs/01_tiles.ipynb #771d9d15
+@patch
+def _mask_file(self:Survey, id):
+    "The mask of a tile from its file"
+    m, source = _pixels(self.sources['train'], 'masks', id, self.size), self.sources['train']
+    if m.max() < 2 or not self._binary: return m
+    raise SaltError(f'{_what(source, "masks", id)} holds the values {np.unique(m)[:6].tolist()}, '
+        f'others 0 and the highest; use 0 and 255 for salt, or class numbers throughout, {_SKIP}')
+
+# %% ../nbs/01_tiles.ipynb #5f9a12c4
 @patch
 def mask(self:Survey, id:str)->np.ndarray:
     "The mask of a labelled tile, (H,W) uint8 of 0 and 1, or class numbers"
-    source = self.sources['train']
-    if source and id in source.names['masks']: return _pixels(source, 'masks', id, self.size)
-    if id not in self._runs: raise SaltError(f'tile {id} has no mask in {self.path}')
+    files = self.sources['train'].names['masks'] if self.sources['train'] else {}
+    if id in files: return self._mask_file(id)
+    if files or id not in self._runs: raise SaltError(f'tile {id} has no mask in {self.path}; `ids` lists those with')
     try: return rle_decode(self._runs[id], self.size)
     except SaltError as e: raise SaltError(f'{self.path/"train.csv"}: tile {id}, {e}') from None
 
-# %% ../nbs/01_tiles.ipynb #b9397b56
+# %% ../nbs/01_tiles.ipynb #481e450d
+@patch
+def _read_one(self:Survey, id, masks):
+    "(id, image, mask) of a tile, or None if it was left out"
+    if self.depths and id not in self.depths and id in self.skipped: return
+    try: return id, self.image(id), self.mask(id) if masks else None
+    except SaltError as e: self._bad(id, str(e))
+
+# %% ../nbs/01_tiles.ipynb #b71f5570
+@patch
+def _read_some(self:Survey, ids, masks):
+    "`Tiles` of those of `ids` that can be used, or None"
+    got = [t for t in (self._read_one(id, masks) for id in ids) if t]
+    if not got: return
+    ids, images, ms = zip(*got)
+    depths = np.array([self.depths[i] for i in ids], np.float32) if self.depths else None
+    return Tiles(list(ids), np.stack(images), np.stack(ms) if masks else None, depths)
+
+# %% ../nbs/01_tiles.ipynb #d63a8712
+@patch
+def _none_left(self:Survey, what):
+    "An error that says `what`, and the first of the reasons"
+    n, first = len(self.skipped), next(iter(self.skipped.values()), '')
+    return SaltError(f'survey {self.path}{what}' + (f'; the first of {n} left out: {first}' if n else ''))
+
+# %% ../nbs/01_tiles.ipynb #707fa608
 @patch
 def read(self:Survey,
     ids, # Which tiles
     masks:bool=False # Read their masks too
 )->Tiles:
     "Read tiles from disk"
-    got = []
-    for id in ids:
-        try: got.append((id, self.image(id), self.mask(id) if masks else None))
-        except SaltError as e: self._bad(id, str(e))
-    if not got: raise SaltError(f'survey {self.path}: not one of {len(ids)} tiles can be used' + (f'; the first: {next(iter(self.skipped.values()))}' if self.skipped else ''))
-    ids, images, ms = zip(*got)
-    depths = np.array([self.depths[i] for i in ids], np.float32) if self.depths else None
-    return Tiles(list(ids), np.stack(images), np.stack(ms) if masks else None, depths)
-
-# %% ../nbs/01_tiles.ipynb #05f81197
-def _train(self):
-    if not self.ids: raise SaltError(f'survey {self.path} has no labelled tiles; training and scoring need train/images with train/masks')
-    if not self.has_masks: raise SaltError(f'survey {self.path} has no masks; training and scoring need train/masks, or rle_mask in train.csv')
-    tiles = self.read(self.ids, masks=True)
-    if tiles.flat.all(): raise SaltError(f'survey {self.path}: every one of {len(tiles)} tiles is flat, of one single value; was the export scaled wrongly?')
+    tiles = self._read_some(ids, masks)
+    if tiles is None: raise self._none_left(f': not one of {len(ids)} tiles can be used')
     return tiles
 
-def _test(self):
-    if not self.test_ids: raise SaltError(f'survey {self.path} has no tiles to predict; expected test/images, test.zip, or a folder of images')
-    return self.read(self.test_ids)
+# %% ../nbs/01_tiles.ipynb #95ffafe6
+def _train(self):
+    need = '; training and scoring need'
+    if not self.ids: raise self._none_left(f' has no labelled tiles{need} train/images with train/masks')
+    if not self.has_masks: raise self._none_left(f' has no masks{need} train/masks, or rle_mask in train.csv')
+    tiles = self.read(self.ids, masks=True)
+    if not tiles.flat.all(): return tiles
+    raise self._none_left(f': every one of {len(tiles)} tiles is flat, of one value; scaled wrongly? Export again')
 
 _cached('train', _train, 'Labelled tiles, read once')
+
+# %% ../nbs/01_tiles.ipynb #6375fb97
+def _test(self):
+    if self.test_ids: return self.read(self.test_ids)
+    raise self._none_left(' has no tiles to predict; expected test/images, test.zip, or a folder of images')
+
 _cached('test', _test, 'Tiles to predict, read once')
 
-# %% ../nbs/01_tiles.ipynb #0f7b8c5d
+# %% ../nbs/01_tiles.ipynb #6d3178bf
 @patch
 def chunks(self:Survey,
     part:str='test', # 'train' or 'test'
     n:int=512 # Tiles in a piece
 ): # `Tiles`, piece by piece
     "Read a part in pieces, in constant memory"
-    ids = self.ids if part == 'train' else self.test_ids
-    if not ids: getattr(self, part)
+    ids, some = self.ids if part == 'train' else self.test_ids, False
+    if not ids: getattr(self, part) # says what is missing
     for i in range(0, len(ids), n):
-        ok = [j for j in ids[i:i+n] if j not in self.skipped]
-        if ok: yield self.read(ok, masks=part == 'train' and self.has_masks)
+        tiles = self._read_some([j for j in ids[i:i+n] if j not in self.skipped], part == 'train' and self.has_masks)
+        if tiles: some = True; yield tiles
+    if not some: raise self._none_left(f': not one of {len(ids)} tiles can be used')
 
-# %% ../nbs/01_tiles.ipynb #3903cd64
+# %% ../nbs/01_tiles.ipynb #46a46070
 def find_survey(
     root='/kaggle/input' # Folder to look in
 )->Path:
     "The folder under `root` that holds a `train.csv` and tiles"
     for f in sorted(Path(root).rglob('train.csv')):
         if any((f.parent/n).exists() for n in ('train', 'train.zip', 'images')): return f.parent
-    raise SaltError(f'no survey under {root}: expected a folder with train.csv and train.zip; add the data set to the kernel')
+    raise SaltError(f'no survey under {root}: expected train.csv beside train.zip; add the data set to the kernel')
 
+# %% ../nbs/01_tiles.ipynb #d4d7a711
 def as_survey(
     survey, # A `Survey`, or a path to open
     skip_bad:bool=False # For a path: leave out tiles that cannot be used
@@ -371,7 +553,7 @@ def as_survey(
     "`survey`, opened if it is a path"
     return survey if isinstance(survey, Survey) else Survey(survey, skip_bad)
 
-# %% ../nbs/01_tiles.ipynb #c4572d0c
+# %% ../nbs/01_tiles.ipynb #f978ab0a
 @dataclass
 class Audit:
     "What is in a survey: `counts`, `problems` (tiles that cannot be used) and `remarks` (what is odd about others)"
@@ -380,57 +562,77 @@ class Audit:
     problems:list
     remarks:list
     odd:dict # what -> ids
-    def __repr__(self):
-        lines = [f'{k:>16}  {v}' for k, v in self.counts.items()]
-        for what in ('problems', 'remarks'): lines += [f'\n{what}: {len(getattr(self, what)) or "none"}', *[f'  {s}' for s in getattr(self, what)[:20]]]
-        return '\n'.join(lines)
-    def to_dict(self): return dict(path=str(self.survey.path), counts=self.counts, problems=self.problems, remarks=self.remarks, odd=self.odd)
+    def to_dict(self): return dict(path=str(self.survey.path), **{k: v for k, v in vars(self).items() if k != 'survey'})
 
-# %% ../nbs/01_tiles.ipynb #b6bc2966
+# %% ../nbs/01_tiles.ipynb #c144fe31
+@patch
+def __repr__(self:Audit):
+    lines = [f'{k:>16}  {v}' for k, v in self.counts.items()]
+    for what, found in (('problems', self.problems), ('remarks', self.remarks)):
+        lines += [f'\n{what}: {len(found) or "none"}', *[f'  {s}' for s in found[:20]]]
+    return '\n'.join(lines)
+
+# %% ../nbs/01_tiles.ipynb #f1413378
 def _odd(tiles):
     "what -> ids of tiles that are odd, but usable"
-    ids = np.array(tiles.ids)
-    odd = {'flat tiles': ids[tiles.flat].tolist()}
+    odd = {'flat tiles': tiles.flat}
     if tiles.masks is not None:
         area = (tiles.masks > 0).sum((1,2))
-        odd |= {'vertical masks': ids[tiles.vertical].tolist(), 'tiny masks, up to 10 pixels': ids[(area > 0) & (area <= 10)].tolist(),
-            'full masks': ids[area == tiles.masks[0].size].tolist(), 'flat tiles with salt': ids[tiles.flat & (area > 0)].tolist()}
-    return odd
+        odd |= {'vertical masks': tiles.vertical, 'tiny masks, up to 10 pixels': (area > 0) & (area <= 10),
+            'full masks': area == tiles.masks[0].size, 'flat tiles with salt': tiles.flat & (area > 0)}
+    return {what: [id for id, is_odd in zip(tiles.ids, which) if is_odd] for what, which in odd.items()}
 
+# %% ../nbs/01_tiles.ipynb #101a3bb6
 def _twice(tiles, seen):
-    "Groups of tiles whose pixels are equal; flat ones do not count"
+    "Add the tiles to `seen`, digest -> ids"
     for id, img, flat in zip(tiles.ids, tiles.images, tiles.flat):
-        if not flat: seen.setdefault(img.tobytes(), []).append(id)
+        if not flat: seen.setdefault(hashlib.blake2b(img.tobytes(), digest_size=16).digest(), []).append(id)
 
-# %% ../nbs/01_tiles.ipynb #1833ba6d
+# %% ../nbs/01_tiles.ipynb #400e4f6f
+def _look(s):
+    "(what -> ids, tiles of each coverage class) of an open survey"
+    odd, seen, classes = {}, {}, Counter()
+    for tiles in (t for part, ids in (('train', s.ids), ('test', s.test_ids)) if ids for t in s.chunks(part)):
+        for k, v in _odd(tiles).items(): odd.setdefault(k, []).extend(v)
+        _twice(tiles, seen)
+        if tiles.masks is not None: classes.update(tiles.coverage_class.tolist())
+    odd['tiles with equal pixels'] = [i for g in seen.values() if len(g) > 1 for i in g]
+    return {k: v for k, v in odd.items() if v}, classes
+
+# %% ../nbs/01_tiles.ipynb #cdf37172
+def _counts(s, classes):
+    "what -> number, the first lines of an audit"
+    counts = dict(labelled=len(s.ids), unlabelled=len(s.test_ids), size='{}x{}'.format(*s.size), mode=s._usual[1])
+    if classes: counts['empty masks'] = f'{classes[0]} ({classes[0]/sum(classes.values()):.1%})'
+    if classes: counts['coverage classes'] = [classes[i] for i in range(11)]
+    if s.depths: counts['depth'] = f'{min(s.depths.values()):g} to {max(s.depths.values()):g}'
+    return counts
+
+# %% ../nbs/01_tiles.ipynb #227f7bd0
 def audit(
     survey # `Survey`, or a path
 )->Audit:
     "Look at every tile of `survey` and say what is there, what cannot be used, and what is odd"
     s = Survey(as_survey(survey).path, skip_bad=True)
-    odd, seen, classes, counts = {}, {}, Counter(), dict(labelled=len(s.ids), unlabelled=len(s.test_ids), size='{}x{}'.format(*s.size), mode=s._usual[1])
-    for part in ('train', 'test'):
-        for tiles in s.chunks(part) if (s.ids if part == 'train' else s.test_ids) else ():
-            for k, v in _odd(tiles).items(): odd.setdefault(k, []).extend(v)
-            _twice(tiles, seen)
-            if tiles.masks is not None: classes.update(tiles.coverage_class.tolist())
-    odd['tiles with equal pixels'] = [i for g in seen.values() if len(g) > 1 for i in g]
-    if classes: counts |= {'empty masks': f'{classes[0]} ({classes[0]/sum(classes.values()):.1%})', 'coverage classes': [classes[i] for i in range(11)]}
-    if s.depths: counts['depth'] = f'{min(s.depths.values()):g} to {max(s.depths.values()):g}'
-    odd = {k: v for k, v in odd.items() if v}
-    return Audit(s, counts, list(s.skipped.values()), [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()], odd)
+    odd, classes = _look(s)
+    remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
+    return Audit(s, _counts(s, classes), list(s.skipped.values()), remarks, odd)
 
-# %% ../nbs/01_tiles.ipynb #9481bd4c
+# %% ../nbs/01_tiles.ipynb #014f2c34
+def _show_classes(classes):
+    "Bars, one a coverage class"
+    _, ax = plt.subplots(figsize=(5,1.6), dpi=72)
+    ax.bar(range(11), classes, color='#00897b')
+    ax.set_xlabel('coverage class: 0 is empty, 10 is up to full'); ax.set_ylabel('tiles')
+    return ax
+
+# %% ../nbs/01_tiles.ipynb #ac8bd7ab
 @patch
 def show(self:Audit,
     n:int=6 # Tiles of each odd kind
 ):
     "Draw the coverage of the masks, and some tiles of each odd kind"
-    classes = self.counts.get('coverage classes')
-    if classes:
-        _, ax = plt.subplots(figsize=(5,1.6), dpi=72)
-        ax.bar(range(11), classes, color='#00897b'); ax.set_xlabel('coverage class: 0 is empty, 10 is up to full'); ax.set_ylabel('tiles')
-    labelled = set(self.survey.ids)
+    if 'coverage classes' in self.counts: _show_classes(self.counts['coverage classes'])
     for what, ids in self.odd.items():
-        tiles = self.survey.read(ids[:n], masks=set(ids[:n]) <= labelled and self.survey.has_masks)
+        tiles = self.survey.read(ids[:n], masks=set(ids[:n]) <= set(self.survey.ids) and self.survey.has_masks)
         show_tiles(tiles)[0,0].figure.suptitle(f'{what} ({len(ids)})', fontsize=9)

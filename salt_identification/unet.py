@@ -187,7 +187,7 @@ class TimmEncoder(nn.Module):
     def forward(self, x): return self.net(x)
     def download(self): return self.timm.create_model(self.name, features_only=True, pretrained=True).state_dict()
 
-# %% ../nbs/05_unet.ipynb #388fa2af
+# %% ../nbs/05_unet.ipynb #32b5a072
 class ConvBnRelu(nn.Sequential):
     "3x3 convolution (or `k`), normalisation, ReLU"
     def __init__(self, ni, nf, stride=1, k=3, act=True):
@@ -195,11 +195,12 @@ class ConvBnRelu(nn.Sequential):
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if act else []))
 
 class ResBlock(nn.Module):
-    "Two convolutions and a way around them"
+    "Two convolutions and a way around them; `stride` is 1 or 2"
     def __init__(self, ni, nf, stride=1):
         super().__init__()
         self.convs = nn.Sequential(ConvBnRelu(ni, nf, stride), ConvBnRelu(nf, nf, act=False))
-        self.way = nn.Identity() if ni == nf and stride == 1 else ConvBnRelu(ni, nf, stride, k=1, act=False)
+        pool = [nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)]*(stride == 2)
+        self.way = nn.Identity() if ni == nf and stride == 1 else nn.Sequential(*pool, ConvBnRelu(ni, nf, k=1, act=False))
     def forward(self, x): return F.relu(self.convs(x) + self.way(x))
 
 # %% ../nbs/05_unet.ipynb #5c7dbc7d
