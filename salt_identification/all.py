@@ -23,3 +23,6 @@ from .metrics import *
 from .learner import *
 from .tta import *
 from .submission import *
+
+# %% ../nbs/12_all.ipynb #a8566947
+__all__ = [n for n in globals() if not n.startswith('_')]

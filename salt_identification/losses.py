@@ -6,18 +6,22 @@
 __all__ = ['ACTS', 'LOSSES', 'plain', 'TileLoss', 'BCELoss', 'FocalLoss', 'DiceLoss', 'lovasz_weights', 'lovasz_hinge',
            'LovaszHingeLoss', 'SymmetricLovaszLoss', 'SumLoss', 'SwitchLoss', 'make_loss']
 
-# %% ../nbs/06_losses.ipynb #2fde4829
+# %% ../nbs/06_losses.ipynb #976e1b34
 import re
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 
 from .files import SaltError, check_range
 
-# %% ../nbs/06_losses.ipynb #5b3606c8
-def _unwrap(x): return x.as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(x)
+# %% ../nbs/06_losses.ipynb #6587f1cc
+def _unwrap(x):
+    "`x` as a plain tensor, whatever it was"
+    return x.as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(x)
 
+# %% ../nbs/06_losses.ipynb #62a6286e
 def plain(
     logits:torch.Tensor, # (B,n,H,W)
     masks:torch.Tensor # (B,H,W) or (B,1,H,W), integers
@@ -26,25 +30,41 @@ def plain(
     x, y = _unwrap(logits), _unwrap(masks)
     if y.ndim == 4 and y.shape[1] == 1: y = y[:,0]
     if x.ndim != 4 or (x.shape[0], *x.shape[2:]) != tuple(y.shape):
-        raise SaltError(f'logits are {tuple(x.shape)} and masks {tuple(y.shape)}, expected (B,n,H,W) and (B,H,W); crop or pad the logits to the masks')
+        raise SaltError(f'logits are {tuple(x.shape)} and masks {tuple(y.shape)}, expected (B,n,H,W) and (B,H,W); '
+            'crop or pad the logits to the masks')
     return x.flatten(2).float(), y.flatten(1).long()
 
-# %% ../nbs/06_losses.ipynb #6097ebb4
+# %% ../nbs/06_losses.ipynb #b1ce402d
 class TileLoss(nn.Module):
     "A loss that is worked out tile by tile: subclasses give `binary(x, y)` and `multi(x, y)`, each (B,)"
     def __init__(self,
         reduction:str='mean' # 'mean', 'sum' or 'none' (one number a tile)
     ):
         super().__init__()
-        if reduction not in ('mean', 'sum', 'none'): raise SaltError(f'reduction is {reduction!r}, expected mean, sum or none')
+        if reduction not in ('mean', 'sum', 'none'):
+            raise SaltError(f'reduction is {reduction!r}, expected mean, sum or none')
         self.reduction = reduction
 
     def forward(self, logits, masks):
         x, y = plain(logits, masks)
         loss = self.binary(x[:,0], y.float()) if x.shape[1] == 1 else self.multi(x, y)
         return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
-    def activation(self, x): return torch.sigmoid(x) if x.shape[1] == 1 else torch.softmax(x, 1)
-    def decodes(self, p): return (p[:,0] > .5).long() if p.shape[1] == 1 else p.argmax(1)
+
+# %% ../nbs/06_losses.ipynb #29da6e62
+@patch
+def activation(self:TileLoss,
+    x:torch.Tensor # (B,n,H,W) logits
+)->torch.Tensor: # (B,n,H,W) probabilities
+    "Turn logits into probabilities"
+    return torch.sigmoid(x) if x.shape[1] == 1 else torch.softmax(x, 1)
+
+# %% ../nbs/06_losses.ipynb #ca732b3e
+@patch
+def decodes(self:TileLoss,
+    p:torch.Tensor # (B,n,H,W) probabilities
+)->torch.Tensor: # (B,H,W) int64, class numbers
+    "Turn probabilities into masks"
+    return (p[:,0] > .5).long() if p.shape[1] == 1 else p.argmax(1)
 
 # %% ../nbs/06_losses.ipynb #3a692110
 class BCELoss(TileLoss):
@@ -53,9 +73,12 @@ class BCELoss(TileLoss):
     def binary(self, x, y): return F.binary_cross_entropy_with_logits(x, y, reduction='none').mean(1)
     def multi(self, x, y): return F.cross_entropy(x, y, reduction='none').mean(1)
 
-# %% ../nbs/06_losses.ipynb #72b66db1
-def _focus(ce, gamma): return (-torch.expm1(-ce)).clamp(min=1e-8)**gamma*ce if gamma else ce
+# %% ../nbs/06_losses.ipynb #2efd1165
+def _focus(ce, gamma):
+    "Cross entropies, each turned down by how well its pixel is known"
+    return (-torch.expm1(-ce)).clamp(min=1e-8)**gamma*ce if gamma else ce
 
+# %% ../nbs/06_losses.ipynb #8fac0920
 class FocalLoss(TileLoss):
     "Cross entropy that turns down the pixels that are known well"
     def __init__(self,
@@ -66,17 +89,23 @@ class FocalLoss(TileLoss):
         super().__init__(reduction)
         self.gamma, self.alpha, self.spec = check_range('gamma', gamma, 0, 100), alpha, 'focal'
 
-    def binary(self, x, y):
-        fl = _focus(F.binary_cross_entropy_with_logits(x, y, reduction='none'), self.gamma)
-        if self.alpha is not None: fl = fl*(self.alpha*y + (1 - self.alpha)*(1 - y))
-        return fl.mean(1)
+# %% ../nbs/06_losses.ipynb #ffe06996
+@patch
+def binary(self:FocalLoss, x, y):
+    "Focal loss of each tile, (B,)"
+    fl = _focus(F.binary_cross_entropy_with_logits(x, y, reduction='none'), self.gamma)
+    if self.alpha is not None: fl = fl*(self.alpha*y + (1 - self.alpha)*(1 - y))
+    return fl.mean(1)
 
-    def multi(self, x, y):
-        fl = _focus(F.cross_entropy(x, y, reduction='none'), self.gamma)
-        if self.alpha is not None: fl = fl*torch.as_tensor(self.alpha, dtype=fl.dtype, device=fl.device)[y]
-        return fl.mean(1)
+# %% ../nbs/06_losses.ipynb #3de4c498
+@patch
+def multi(self:FocalLoss, x, y):
+    "Focal loss of each tile, (B,)"
+    fl = _focus(F.cross_entropy(x, y, reduction='none'), self.gamma)
+    if self.alpha is not None: fl = fl*torch.as_tensor(self.alpha, dtype=fl.dtype, device=fl.device)[y]
+    return fl.mean(1)
 
-# %% ../nbs/06_losses.ipynb #690410cd
+# %% ../nbs/06_losses.ipynb #8f766f14
 class DiceLoss(TileLoss):
     "One minus the soft Dice of each tile; for classes the mean over all but the background"
     spec = 'dice'
@@ -88,8 +117,18 @@ class DiceLoss(TileLoss):
         self.smooth = smooth
 
     def soft(self, p, y): return 1 - (2*(p*y).sum(-1) + self.smooth)/(p.sum(-1) + y.sum(-1) + self.smooth)
-    def binary(self, x, y): return self.soft(torch.sigmoid(x), y)
-    def multi(self, x, y): return self.soft(torch.softmax(x, 1)[:,1:], F.one_hot(y, x.shape[1]).movedim(-1, 1)[:,1:].float()).mean(1)
+
+# %% ../nbs/06_losses.ipynb #aa871fa9
+@patch
+def binary(self:DiceLoss, x, y):
+    "Dice loss of each tile, (B,)"
+    return self.soft(torch.sigmoid(x), y)
+
+@patch
+def multi(self:DiceLoss, x, y):
+    "Dice loss of each tile, (B,)"
+    truth = F.one_hot(y, x.shape[1]).movedim(-1, 1).float()
+    return self.soft(torch.softmax(x, 1)[:,1:], truth[:,1:]).mean(1)
 
 # %% ../nbs/06_losses.ipynb #835940e3
 def lovasz_weights(
@@ -113,7 +152,7 @@ def lovasz_hinge(
     errors, order = (1 - x*(2*y - 1)).sort(dim=-1, descending=True)
     return (ACTS[act](errors)*lovasz_weights(y.gather(-1, order))).sum(-1)
 
-# %% ../nbs/06_losses.ipynb #2e972df2
+# %% ../nbs/06_losses.ipynb #cb4ca768
 class LovaszHingeLoss(TileLoss):
     "Lovasz hinge for one channel, Lovasz-Softmax over the classes present for more"
     spec = 'lovasz'
@@ -126,11 +165,15 @@ class LovaszHingeLoss(TileLoss):
         self.act = act
 
     def binary(self, x, y): return lovasz_hinge(x, y, self.act)
-    def multi(self, x, y):
-        truth = F.one_hot(y, x.shape[1]).movedim(-1, 1).float()
-        errors, order = (truth - torch.softmax(x, 1)).abs().sort(dim=-1, descending=True)
-        loss, there = (errors*lovasz_weights(truth.gather(-1, order))).sum(-1), truth.any(-1)
-        return (loss*there).sum(1)/there.sum(1)
+
+# %% ../nbs/06_losses.ipynb #de79e658
+@patch
+def multi(self:LovaszHingeLoss, x, y):
+    "Lovasz-Softmax of each tile, (B,)"
+    truth = F.one_hot(y, x.shape[1]).movedim(-1, 1).float()
+    errors, order = (truth - torch.softmax(x, 1)).abs().sort(dim=-1, descending=True)
+    loss, there = (errors*lovasz_weights(truth.gather(-1, order))).sum(-1), truth.any(-1)
+    return (loss*there).sum(1)/there.sum(1)
 
 # %% ../nbs/06_losses.ipynb #694ecdf3
 class SymmetricLovaszLoss(LovaszHingeLoss):
@@ -138,7 +181,7 @@ class SymmetricLovaszLoss(LovaszHingeLoss):
     spec = 'symlovasz'
     def binary(self, x, y): return (lovasz_hinge(x, y, self.act) + lovasz_hinge(-x, 1 - y, self.act))/2
 
-# %% ../nbs/06_losses.ipynb #7d69c0c5
+# %% ../nbs/06_losses.ipynb #29d456b4
 class SumLoss(TileLoss):
     "Several losses with weights"
     def __init__(self,
@@ -148,13 +191,14 @@ class SumLoss(TileLoss):
     ):
         super().__init__(reduction)
         self.losses, self.weights = nn.ModuleList(losses), list(weights or [1.]*len(losses))
-        if len(self.weights) != len(losses): raise SaltError(f'{len(losses)} losses have {len(self.weights)} weights; give one each')
+        if len(self.weights) != len(losses):
+            raise SaltError(f'{len(losses)} losses have {len(self.weights)} weights; give one each')
         self.spec = '+'.join(l.spec if w == 1 else f'{w:g}*{l.spec}' for l, w in zip(losses, self.weights))
 
     def binary(self, x, y): return sum(w*l.binary(x, y) for l, w in zip(self.losses, self.weights))
     def multi(self, x, y): return sum(w*l.multi(x, y) for l, w in zip(self.losses, self.weights))
 
-# %% ../nbs/06_losses.ipynb #f2ebe6c1
+# %% ../nbs/06_losses.ipynb #e527bfc4
 class SwitchLoss(TileLoss):
     "`first`, and then `then`"
     progress, epoch = 0., 0
@@ -168,34 +212,46 @@ class SwitchLoss(TileLoss):
         self.first, self.then, self.at = first, then, check_range('at', at, 0, 1e6)
         self.spec = f'{first.spec}>{then.spec}@{at:g}'
 
-    @property
-    def now(self): return self.then if (self.progress if self.at < 1 else self.epoch) >= self.at else self.first
     def binary(self, x, y): return self.now.binary(x, y)
     def multi(self, x, y): return self.now.multi(x, y)
 
-# %% ../nbs/06_losses.ipynb #1d564d13
+# %% ../nbs/06_losses.ipynb #8fe0abe6
+@patch(as_prop=True)
+def now(self:SwitchLoss):
+    "The loss that is used at this point of the training"
+    far = self.progress if self.at < 1 else self.epoch
+    return self.then if far >= self.at else self.first
+
+# %% ../nbs/06_losses.ipynb #a5975837
 LOSSES = dict(bce=BCELoss, focal=FocalLoss, dice=DiceLoss, lovasz=LovaszHingeLoss, symlovasz=SymmetricLovaszLoss)
+
+# %% ../nbs/06_losses.ipynb #d738cfdd
+_TERM = re.compile(r'(?:((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\*)?(\w+)')
 
 def _term(s):
     "(weight, loss) of a term such as `0.5*dice`"
-    m = re.fullmatch(r'(?:([\d.]+)\*)?(\w+)', s.strip())
-    if not m or m[2] not in LOSSES: raise SaltError(f'loss {s.strip()!r} is not known; use {", ".join(LOSSES)}, as in "bce+0.5*dice" or "bce>lovasz@0.5"')
-    return float(m[1] or 1), LOSSES[m[2]]()
+    m = _TERM.fullmatch(s.strip())
+    if m and m[2] in LOSSES: return float(m[1] or 1), LOSSES[m[2]]()
+    raise SaltError(f'loss {s.strip()!r} is not known; use {", ".join(LOSSES)}, '
+        'as in "bce+0.5*dice" or "bce>lovasz@0.5"')
 
+# %% ../nbs/06_losses.ipynb #c70651dd
 def _sum(s):
     "A sum of terms, or the one term"
     weights, losses = zip(*map(_term, s.split('+')))
     return losses[0] if len(losses) == 1 and weights[0] == 1 else SumLoss(list(losses), list(weights))
 
-# %% ../nbs/06_losses.ipynb #07b3d410
+# %% ../nbs/06_losses.ipynb #e0aecdfa
 def make_loss(
     spec # Such as 'bce', 'bce+0.5*dice', 'bce>lovasz@0.5'; a loss is given back as it is
-)->nn.Module:
+)->nn.Module: # With a `spec` from which it can be made again
     "Make a loss by its name"
     if not isinstance(spec, str): return spec
     first, _, rest = spec.partition('>')
     if not rest: return _sum(first)
     then, _, at = rest.partition('@')
     try: at = float(at or .5)
-    except ValueError: raise SaltError(f'loss {spec!r}: {at!r} is no share of the training; write it as in "bce>lovasz@0.5"') from None
+    except ValueError:
+        raise SaltError(f'loss {spec!r}: {at!r} is no share of the training; '
+            'write it as in "bce>lovasz@0.5"') from None
     return SwitchLoss(_sum(first), _sum(then), at)

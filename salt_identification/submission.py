@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Score', 'score_masks', 'score_submission',
-           'average_maps', 'vote', 'tune_run', 'Prediction', 'predict_submission']
+           'tune_run', 'Prediction', 'predict_submission', 'average_maps', 'vote', 'ensemble']
 
-# %% ../nbs/10_submission.ipynb #f42bc6bf
+# %% ../nbs/10_submission.ipynb #2639cdd4
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from PIL import Image
 from skimage.morphology import area_closing
 
@@ -19,15 +21,16 @@ from .files import SaltError, check_range, new_file, new_folder, read_json, read
 from .learner import SaltLearner, load_run, run_folders
 from .metrics import best_cut, tile_iou, tile_precision
 from .rle import rle_decode, rle_encode
-from .tiles import Source, Survey, Tiles, as_survey
+from .tiles import Source, Survey, as_survey
 from .tta import Maps, load_runs, predict_tiles
 
-# %% ../nbs/10_submission.ipynb #0ce7aa83
+# %% ../nbs/10_submission.ipynb #f56eaa9e
 def _float(p):
     "Maps as floats from 0 to 1"
     p = np.asarray(p)
     return p/np.float32(255) if p.dtype == np.uint8 else p.astype(np.float32)
 
+# %% ../nbs/10_submission.ipynb #210123c2
 def _drop_small(m, area):
     "Empty the masks of fewer than `area` pixels, class by class"
     for k in range(1, int(m.max(initial=0)) + 1):
@@ -35,11 +38,17 @@ def _drop_small(m, area):
         m[small] = np.where(m[small] == k, 0, m[small])
     return m
 
+# %% ../nbs/10_submission.ipynb #dcd9cb58
 def _fill(m, holes):
-    "Fill islands of rock up to `holes` pixels"
-    return np.stack([np.where(t == 0, area_closing((t > 0).astype(np.uint8), holes + 1)*t.max(initial=0), t) for t in m]) if holes else m
+    "Fill islands of rock up to `holes` pixels, with the class around them"
+    if not holes: return m
+    m = m.copy()
+    for t in m:
+        for k in range(1, int(t.max(initial=0)) + 1):
+            t[(t == 0) & (area_closing((t == k).astype(np.uint8), holes + 1) > 0)] = k
+    return m
 
-# %% ../nbs/10_submission.ipynb #316f0e2a
+# %% ../nbs/10_submission.ipynb #bafdbbcd
 def to_masks(
     maps, # `Maps`, or (N,n,H,W) probabilities, floats or bytes
     threshold:float=.5, # Probability above which a pixel is salt; several classes go by the largest
@@ -49,42 +58,57 @@ def to_masks(
     "Decide which pixels are salt"
     p = _float(maps.mean if isinstance(maps, Maps) else maps)
     if p.ndim != 4: raise SaltError(f'maps have shape {p.shape}, expected (N,n,H,W)')
-    for name, v, hi in (('threshold', threshold, 1), ('min_area', min_area, p[0,0].size), ('holes', holes, p[0,0].size)): check_range(name, v, 0, hi)
-    m = (p[:,0] > threshold).astype(np.uint8) if p.shape[1] == 1 else p.argmax(1).astype(np.uint8)
+    check_range('threshold', threshold, 0, 1)
+    for name, v in (('min_area', min_area), ('holes', holes)): check_range(name, v, 0, p.shape[2]*p.shape[3])
+    m = (p[:,0] > threshold if p.shape[1] == 1 else p.argmax(1)).astype(np.uint8)
     return _drop_small(_fill(m, holes), min_area)
 
-# %% ../nbs/10_submission.ipynb #981bff80
+# %% ../nbs/10_submission.ipynb #e09c2d2b
 def _check_ids(ids, wanted, what):
     "Each wanted id once, and no other"
-    if len(set(ids)) < len(ids): raise SaltError(f'{what}: tile {next(i for i in ids if ids.count(i) > 1)} is there twice; give each tile once')
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise SaltError(f'{what}: tile {twice} is there twice; give each tile once')
     missing, unknown = set(wanted) - set(ids), set(ids) - set(wanted)
-    if missing: raise SaltError(f'{what} lacks tile {min(missing)} ({len(missing)} in all); predict every tile of the sample file')
-    if unknown: raise SaltError(f'{what} has tile {min(unknown)} ({len(unknown)} in all), which the sample file does not have; leave it out')
+    if missing:
+        raise SaltError(f'{what} lacks tile {min(missing)} ({len(missing)} in all); predict every tile of the sample file')
+    if unknown:
+        n = f'{min(unknown)} ({len(unknown)} in all)'
+        raise SaltError(f'{what} has tile {n}, which the sample file does not have; leave it out')
 
+# %% ../nbs/10_submission.ipynb #ad8d15a6
 def _order(ids, sample):
     "The order of a sample file: a path, a list of ids, or None for that of `ids`"
     if sample is None: return list(ids)
     return read_table(sample, ['id'])['id'].tolist() if isinstance(sample, (str, Path)) else list(sample)
 
-# %% ../nbs/10_submission.ipynb #dc55a8ef
+# %% ../nbs/10_submission.ipynb #cd0cfd6d
 def _write_rles(ids, rles, path, overwrite):
     "Write the file, and read it back to compare"
     with new_file(path, overwrite) as f:
         pd.DataFrame(dict(id=ids, rle_mask=rles)).to_csv(f, index=False, lineterminator='\n')
         back = read_table(f, ['id', 'rle_mask'], name=path)
-        if back['id'].tolist() != list(ids) or back['rle_mask'].tolist() != list(rles): raise SaltError(f'{path} did not read back as it was written; is an id odd?')
+        if back['id'].tolist() != list(ids) or back['rle_mask'].tolist() != list(rles):
+            raise SaltError(f'{path} did not read back as it was written; is an id odd?')
     return Path(path)
 
+# %% ../nbs/10_submission.ipynb #676380f1
+def _check_pairs(ids, masks):
+    "One mask an id"
+    if len(ids) != len(masks): raise SaltError(f'there are {len(ids)} ids and {len(masks)} masks; give one mask for each id')
+
+# %% ../nbs/10_submission.ipynb #08dff987
 def write_submission(
     ids, # Names of the tiles
     masks, # (N,H,W) of 0 and 1
     path, # The CSV to write
     sample=None, # `sample_submission.csv`, or a list of ids, for the order; None for that of `ids`
     overwrite:bool=False # Replace a file that is there
-)->Path:
+)->Path: # `path`
     "Write masks as a submission, and read it back to compare"
-    order = _order(ids, sample)
-    _check_ids(list(ids), order, 'the submission')
+    ids, order = list(ids), _order(ids, sample)
+    _check_ids(ids, order, 'the submission')
+    _check_pairs(ids, masks)
     masks = dict(zip(ids, masks))
     return _write_rles(order, [rle_encode(masks[i]) for i in order], path, overwrite)
 
@@ -100,33 +124,25 @@ def read_submission(
         except SaltError as e: raise SaltError(f'{path} line {n}: tile {id}, {e}') from None
     return df['id'].tolist(), np.array(masks, np.uint8).reshape(-1, *shape)
 
-# %% ../nbs/10_submission.ipynb #1a59ae2b
-def _save_mask(mask, path): Image.fromarray(mask*255 if mask.max(initial=0) < 2 else mask).save(path)
+# %% ../nbs/10_submission.ipynb #d7cacaa5
+def _save_masks(ids, masks, folder):
+    "Save each mask as `ID.png`"
+    for id, m in zip(ids, np.asarray(masks, np.uint8)):
+        Image.fromarray(m*255 if m.max(initial=0) < 2 else m).save(folder/f'{id}.png')
 
+# %% ../nbs/10_submission.ipynb #ae7e41ce
 def write_masks(
     ids, # Names of the tiles
     masks, # (N,H,W) uint8
     out, # Folder to make
     overwrite:bool=False # Replace a folder that is there
-)->Path:
+)->Path: # `out`
     "Write masks as PNG files"
-    with new_folder(out, overwrite) as d:
-        for id, m in zip(ids, masks): _save_mask(np.asarray(m, np.uint8), d/f'{id}.png')
+    _check_pairs(ids, masks)
+    with new_folder(out, overwrite) as d: _save_masks(ids, masks, d)
     return Path(out)
 
-# %% ../nbs/10_submission.ipynb #b0fa4336
-def _folder_masks(path, ids):
-    "Masks of a folder, by `Survey`'s own reader"
-    source = Source(path)
-    names = source.names['masks'] or source.names['images']
-    if not names: raise SaltError(f'{path} holds no masks; expected ID.png files, or a CSV with id and rle_mask')
-    source.names = dict(images=source.names['images'], masks=names)
-    s = Survey.__new__(Survey)
-    s.path, s.skip_bad, s.skipped, s.sources = Path(path), False, {}, dict(train=source, test=None)
-    s.__dict__['ids'], s.__dict__['test_ids'] = list(names), []
-    return {i: s.mask(i) for i in ids if i in names}, list(names)
-
-# %% ../nbs/10_submission.ipynb #3f59d8c3
+# %% ../nbs/10_submission.ipynb #3a483a47
 @dataclass
 class Score:
     "What a submission is worth: the challenge's `score`, and what it is made of"
@@ -136,88 +152,106 @@ class Score:
     salt:float # Mean precision of the tiles with salt
     iou:float # Mean IoU of the tiles with salt
     tiles:pd.DataFrame # One line a tile: id, score, iou, salt, predicted (pixels)
-    def __repr__(self): return f'score {self.score:.4f} on {self.n} tiles; {self.empty:.1%} of the empty ones right; with salt: score {self.salt:.4f}, IoU {self.iou:.4f}'
-    def to_dict(self): return {k: v for k, v in self.__dict__.items() if k != 'tiles'}
 
+# %% ../nbs/10_submission.ipynb #f1a6f72b
+@patch
+def __repr__(self:Score):
+    return (f'score {self.score:.4f} on {self.n} tiles; {self.empty:.1%} of the empty ones right; '
+        f'with salt: score {self.salt:.4f}, IoU {self.iou:.4f}')
+
+@patch
+def to_dict(self:Score):
+    "All but the table of tiles"
+    return {k: v for k, v in vars(self).items() if k != 'tiles'}
+
+# %% ../nbs/10_submission.ipynb #69519817
 def _mean(x): return float(np.mean(x)) if len(x) else float('nan')
 
+# %% ../nbs/10_submission.ipynb #f0144209
 def score_masks(
     ids, # Names of the tiles
     preds, # (N,H,W) predicted
     truth # (N,H,W) true
-)->Score:
+)->Score: # With a table of the tiles
     "Score masks"
-    preds, truth = np.asarray(preds) > 0, np.asarray(truth) > 0
-    t = pd.DataFrame(dict(id=ids, score=np.asarray(tile_precision(preds, truth)), iou=np.asarray(tile_iou(preds, truth)), salt=truth.sum((1,2)), predicted=preds.sum((1,2))))
-    some = t['salt'] > 0
-    return Score(_mean(t['score']), len(t), _mean(t['predicted'][~some] == 0), _mean(t['score'][some]), _mean(t['iou'][some]), t)
+    p, t = np.asarray(preds) > 0, np.asarray(truth) > 0
+    scores, ious = np.asarray(tile_precision(p, t)), np.asarray(tile_iou(p, t))
+    tiles = pd.DataFrame(dict(id=ids, score=scores, iou=ious, salt=t.sum((1,2)), predicted=p.sum((1,2))))
+    some = tiles['salt'] > 0
+    empty = _mean(tiles['predicted'][~some] == 0)
+    return Score(_mean(scores), len(tiles), empty, _mean(scores[some]), _mean(ious[some]), tiles)
 
-# %% ../nbs/10_submission.ipynb #bc9b9811
+# %% ../nbs/10_submission.ipynb #a8898568
+class _MaskFolder(Survey):
+    "A folder of masks, read as a survey's are"
+    def __init__(self, path):
+        source = Source(path)
+        names = source.names['masks'] or source.names['images']
+        if not names: raise SaltError(f'{path} holds no masks; expected ID.png files, or a CSV with id and rle_mask')
+        source.names = dict(images=names, masks=names)
+        self.path, self.skip_bad, self.skipped = Path(path), False, {}
+        self.sources, self.ids, self.test_ids = dict(train=source, test=None), list(names), []
+
+# %% ../nbs/10_submission.ipynb #f771ae5a
+def _truth(path, ids, shape):
+    "(all names, true masks of those among `ids`, shape)"
+    if not path.exists(): raise SaltError(f'truth {path} is missing; check the path')
+    if path.is_dir():
+        s = _MaskFolder(path)
+        return s.ids, {i: s.mask(i) for i in ids if i in s.sources['train'].names['masks']}, shape or s.size
+    names, masks = read_submission(path, shape or (101,101))
+    return names, dict(zip(names, masks)), shape or (101,101)
+
+# %% ../nbs/10_submission.ipynb #b0f0b1f6
 def score_submission(
     submission, # A CSV with id and rle_mask
     truth, # A CSV with id and rle_mask, or a folder of masks
     shape=None # (height, width); None: of the masks in the folder, or 101x101
-)->Score:
+)->Score: # With a table of the tiles
     "Score a submission against known masks"
-    sub, truth = read_table(submission, ['id', 'rle_mask'])['id'].tolist(), Path(truth)
-    if not truth.exists(): raise SaltError(f'truth {truth} is missing; check the path')
-    if truth.is_dir():
-        true, names = _folder_masks(truth, sub)
-        shape = shape or next(iter(true.values()), np.zeros((101,101))).shape
-    else: 
-        names, m = read_submission(truth, shape or (101,101))
-        true, shape = dict(zip(names, m)), shape or (101,101)
+    sub = read_table(submission, ['id', 'rle_mask'])['id'].tolist()
+    names, true, shape = _truth(Path(truth), sub, shape)
     _check_ids(sub, names, str(submission))
     ids, preds = read_submission(submission, shape)
     return score_masks(ids, preds, np.stack([true[i] for i in ids]))
 
-# %% ../nbs/10_submission.ipynb #4a240e88
-def average_maps(
-    maps # List of `Maps`, of the same tiles in the same order
-)->Maps: # Floats; `std` is the spread of all their answers
-    "Average maps of several predictions"
-    if any(m.ids != maps[0].ids for m in maps): raise SaltError('the maps are of other tiles, or in another order; predict the same survey')
-    means, stds = (np.stack([_float(x) for x in xs]) for xs in ([m.mean for m in maps], [m.std for m in maps]))
-    mean = means.mean(0)
-    return Maps(mean, np.sqrt((stds**2 + means**2).mean(0) - mean**2 + 1e-12), maps[0].ids)
+# %% ../nbs/10_submission.ipynb #0af132cc
+def _best(maps, masks):
+    "The best cut as a dict; with several classes there is none to choose"
+    if maps.mean.shape[1] > 1: return dict(threshold=.5, min_area=0, score=None)
+    c = best_cut(np.asarray(maps.mean[:,0]), masks)
+    return dict(threshold=float(c.threshold), min_area=int(c.min_area), score=float(c.score))
 
-def vote(
-    submissions, # CSV files
-    out, # The CSV to write
-    shape=(101,101), # (height, width) of the tiles
-    overwrite:bool=False # Replace a file that is there
-)->Path:
-    "Salt is where more than half of the submissions say so"
-    files = [dict(zip(*read_submission(p, shape))) for p in submissions]
-    for p, f in zip(submissions, files): _check_ids(list(f), list(files[0]), str(p))
-    ids = list(files[0])
-    return write_submission(ids, np.stack([sum(f[i].astype(int) for f in files)*2 > len(files) for i in ids]), out, overwrite=overwrite)
+# %% ../nbs/10_submission.ipynb #2c12286c
+def _saved(run, learn, device):
+    "The learner of a run, with the weights to predict with"
+    if learn is None: return load_run(run, device=device)
+    return load_run(run, net=deepcopy(learn.model), device=device or learn.device)
 
-# %% ../nbs/10_submission.ipynb #33f74223
+# %% ../nbs/10_submission.ipynb #9ac18ea2
 def tune_run(
     run, # The run's folder
-    learn:SaltLearner=None, # Its learner, if it is at hand
+    learn:SaltLearner=None, # Its learner, if it is at hand: its tiles need not be read again
     tta:str='flip', # As for `TTAPredictor`
     device=None # None for a GPU if there is one
 )->dict: # threshold, min_area, score
     "Choose threshold and smallest area on the part that a run has held out"
-    run = Path(run)
-    learn = learn or load_run(run, device=device)
-    tiles = learn.dls.valid_tiles
-    maps = predict_tiles(learn, tiles, tta)
-    if maps.mean.shape[1] > 1: found = dict(threshold=.5, min_area=0, score=None)
-    else:
-        c = best_cut(maps.mean[:,0].numpy(), tiles.masks)
-        found = dict(threshold=float(c.threshold), min_area=int(c.min_area), score=float(c.score))
+    run, saved = Path(run), _saved(run, learn, device)
+    tiles = (learn or saved).dls.valid_tiles
+    found = _best(predict_tiles(saved, tiles, tta), tiles.masks)
     write_json(run/'cut.json', found | dict(tiles=len(tiles), tta=tta), overwrite=True)
     return found
 
+# %% ../nbs/10_submission.ipynb #74943adf
 def _cut(paths):
     "The mean cut of several runs; 0.5 and no smallest area where none was found"
-    cuts = [read_json(r/'cut.json') for p in (paths if isinstance(paths, (list, tuple)) else [paths]) for r in run_folders(p) if (r/'cut.json').exists()]
-    return (float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))) if cuts else (.5, 0)
+    paths = paths if isinstance(paths, (list, tuple)) else [paths]
+    files = [r/'cut.json' for p in paths for r in run_folders(p)]
+    cuts = [read_json(f) for f in files if f.exists()]
+    if not cuts: return .5, 0
+    return float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))
 
-# %% ../nbs/10_submission.ipynb #029aab69
+# %% ../nbs/10_submission.ipynb #b743dd69
 def _pieces(learners, survey, tta, bs, cut, holes, progress):
     "(ids, masks) piece by piece"
     done, n = 0, len(survey.test_ids)
@@ -226,6 +260,7 @@ def _pieces(learners, survey, tta, bs, cut, holes, progress):
         done += len(tiles)
         if progress: progress(done, n)
 
+# %% ../nbs/10_submission.ipynb #3999f928
 @dataclass
 class Prediction:
     "What was predicted: how many `tiles`, how many of them `empty`, `skipped` ones, the `threshold` and `min_area` used"
@@ -235,12 +270,56 @@ class Prediction:
     threshold:float
     min_area:int
 
-# %% ../nbs/10_submission.ipynb #413947ca
+# %% ../nbs/10_submission.ipynb #32de432c
+def _check_outputs(out, masks, overwrite):
+    "Something to write, and nothing in its way"
+    for p in (out, masks):
+        if p and Path(p).exists() and not overwrite:
+            raise SaltError(f'{p} exists; pass --overwrite (overwrite=True), or name another')
+    if not (out or masks): raise SaltError('nothing to write; name a CSV (--out) or a folder for masks (--masks)')
+
+# %% ../nbs/10_submission.ipynb #16f9bdd0
 def _check_one_class(learners, out):
     "A submission is for one class"
     n = max(getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') or 1 for l in learners)
     if out and n > 1: raise SaltError(f'the run has {n} classes, a submission one; write masks instead (--masks DIR)')
 
+# %% ../nbs/10_submission.ipynb #69a439a2
+def _load(runs, device, out):
+    "(learners, the cut found for them)"
+    given = list(runs) if isinstance(runs, (list, tuple)) else [runs]
+    if not given: raise SaltError('there is no run to predict with; name at least one')
+    ready = isinstance(given[0], SaltLearner)
+    learners = given if ready else load_runs(given, device)
+    _check_one_class(learners, out)
+    return learners, (.5, 0) if ready else _cut(given)
+
+# %% ../nbs/10_submission.ipynb #8ad2fe36
+def _wanted(survey):
+    "Every id that a submission for `survey` needs"
+    sample = survey.path/'sample_submission.csv'
+    return _order(survey.sources['test'].names['images'], sample if sample.exists() else None)
+
+# %% ../nbs/10_submission.ipynb #9c6e93e6
+def _keep(pieces, folder=None):
+    "id -> run lengths; the masks themselves go to `folder`, if there is one"
+    rles = {}
+    for ids, masks in pieces:
+        rles.update(zip(ids, map(rle_encode, masks)))
+        if folder: _save_masks(ids, masks, folder)
+    return rles
+
+# %% ../nbs/10_submission.ipynb #c259104e
+def _write_all(pieces, survey, out, masks, cut, overwrite):
+    "Write what comes in pieces"
+    if masks:
+        with new_folder(masks, overwrite) as d: rles = _keep(pieces, d)
+    else: rles = _keep(pieces)
+    ids = _wanted(survey)
+    if out: _write_rles(ids, [rles.get(i, '') for i in ids], out, overwrite)
+    return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), *cut)
+
+# %% ../nbs/10_submission.ipynb #5b6a5b56
 def predict_submission(
     runs, # A run, a folder of runs, a list of either, or a list of learners
     survey, # `Survey`, or its path
@@ -254,30 +333,69 @@ def predict_submission(
     overwrite:bool=False, # Replace what is there
     progress=None, # Called with (done, all)
     device=None # None for a GPU if there is one
-)->Prediction:
+)->Prediction: # What was done
     "Predict the unlabelled tiles of a survey and write them as a submission, as masks, or both"
-    for p in (out, masks):
-        if p and Path(p).exists() and not overwrite: raise SaltError(f'{p} exists; pass --overwrite (overwrite=True), or name another')
-    if not (out or masks): raise SaltError('nothing to write; name a CSV (--out) or a folder for masks (--masks)')
-    survey = as_survey(survey)
-    learners = runs if isinstance(runs, list) and isinstance(runs[0], SaltLearner) else load_runs(runs, device)
-    _check_one_class(learners, out)
-    found = (.5, 0) if isinstance(learners, list) and learners is runs else _cut(runs)
-    cut = (found[0] if threshold is None else threshold, found[1] if min_area is None else min_area)
-    return _write_all(_pieces(learners, survey, tta, bs, cut, holes, progress), survey, out, masks, cut, overwrite)
+    _check_outputs(out, masks, overwrite)
+    survey, (learners, found) = as_survey(survey), _load(runs, device, out)
+    cut = tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
+    pieces = _pieces(learners, survey, tta, bs, cut, holes, progress)
+    return _write_all(pieces, survey, out, masks, cut, overwrite)
 
-# %% ../nbs/10_submission.ipynb #aac66361
-def _write_all(pieces, survey, out, masks, cut, overwrite):
-    "Write what comes in pieces"
-    rles = {}
-    def go(folder=None):
-        for ids, ms in pieces:
-            rles.update(zip(ids, map(rle_encode, ms)))
-            if folder:
-                for i, m in zip(ids, ms): _save_mask(m, folder/f'{i}.png')
-    if masks:
-        with new_folder(masks, overwrite) as d: go(d)
-    else: go()
-    order = list(dict.fromkeys([*survey.test_ids, *[i for i in survey.skipped if i in survey.sources['test'].names['images']]]))
-    if out: _write_rles(order, [rles.get(i, '') for i in order], out, overwrite)
-    return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), *cut)
+# %% ../nbs/10_submission.ipynb #fa802618
+def _mean_maps(means, stds):
+    "Mean and spread of all answers behind several maps"
+    mean = means.mean(0)
+    return mean, np.sqrt((stds**2 + (means - mean)**2).mean(0))
+
+# %% ../nbs/10_submission.ipynb #c323daf6
+def average_maps(
+    maps # List of `Maps`, of the same tiles in the same order
+)->Maps: # Floats; `std` is the spread of all their answers
+    "Average maps of several predictions"
+    if not maps: raise SaltError('there are no maps to average; give at least one')
+    if any(m.ids != maps[0].ids or m.mean.shape != maps[0].mean.shape for m in maps):
+        raise SaltError('the maps are of other tiles, or in another order; predict the same survey')
+    means, stds = (np.stack([_float(x) for x in xs]) for xs in ([m.mean for m in maps], [m.std for m in maps]))
+    return Maps(*_mean_maps(means, stds), maps[0].ids)
+
+# %% ../nbs/10_submission.ipynb #03c48839
+def vote(
+    submissions, # CSV files
+    out, # The CSV to write
+    shape=(101,101), # (height, width) of the tiles
+    overwrite:bool=False # Replace a file that is there
+)->Path: # `out`
+    "Salt is where more than half of the submissions say so"
+    files = [dict(zip(*read_submission(p, shape))) for p in submissions]
+    if not files: raise SaltError('there are no submissions to vote; give at least one')
+    ids = list(files[0])
+    for p, f in zip(submissions, files): _check_ids(list(f), ids, str(p))
+    salt = np.stack([sum(f[i].astype(int) for f in files)*2 > len(files) for i in ids])
+    return write_submission(ids, salt, out, overwrite=overwrite)
+
+# %% ../nbs/10_submission.ipynb #8cd701d0
+def _kind(parts):
+    "What an ensemble is made of: 'maps', 'submissions' or 'runs'"
+    kinds = {'maps' if isinstance(p, Maps) else 'submissions' if Path(p).suffix.lower() == '.csv' else 'runs' for p in parts}
+    if len(kinds) == 1: return kinds.pop()
+    what = 'of ' + ' and '.join(sorted(kinds)) if kinds else 'empty'
+    raise SaltError(f'the ensemble is {what}; give a list of maps, of submissions (.csv), or of runs')
+
+# %% ../nbs/10_submission.ipynb #eca22a5c
+def ensemble(
+    parts, # List of `Maps`, of submissions (.csv), or of runs and folders of runs
+    survey=None, # For runs: the `Survey` whose unlabelled tiles to predict, or its path
+    out=None, # For submissions: the CSV to write
+    shape=(101,101), # For submissions: (height, width) of the tiles
+    tta:str='flip', # For runs: as for `TTAPredictor`
+    bs:int=32, # For runs: tiles in a batch
+    device=None, # For runs: None for a GPU if there is one
+    overwrite:bool=False # For submissions: replace a file that is there
+): # `Maps`; for submissions the path of the CSV
+    "Put several predictions together: average maps or runs, let submissions vote"
+    kind = _kind(parts)
+    if kind == 'maps': return average_maps(parts)
+    if kind == 'submissions' and out is None: raise SaltError('submissions vote into a file; name it (out=)')
+    if kind == 'submissions': return vote(parts, out, shape, overwrite)
+    if survey is None: raise SaltError('runs need tiles to predict; pass survey=')
+    return predict_tiles(load_runs(parts, device), as_survey(survey).test, tta, bs)

@@ -2,7 +2,7 @@
 
 `python tests/check.py` checks; `python tests/check.py --fix` writes the library and README.md from the notebooks instead.
 """
-import json, os, re, shutil, subprocess, sys, tempfile, time
+import base64, json, os, re, shutil, subprocess, sys, tempfile, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,11 +12,15 @@ ENV = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='Agg', PYTHONDONTWRITEBYT
 
 def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb') if not any(q.startswith(('.', '_')) for q in p.parts[len(NBS.parts):]))
 def cells(p): return json.loads(p.read_text(encoding='utf-8'))['cells']
-def export(): 
+def export():
     "Write every module and the index of names from the notebooks"
     from nbdev.doclinks import nbdev_export
     os.chdir(ROOT)
     nbdev_export.__wrapped__() if hasattr(nbdev_export, '__wrapped__') else nbdev_export()
+
+def _relink(text):
+    "Links as they are from the root: `index.ipynb` lives in nbs/"
+    return re.sub(r'\]\((?!\w+:|#|/)([^)]+)\)', lambda m: f']({m[1][3:] if m[1].startswith("../") else "nbs/" + m[1]})', text)
 
 def readme():
     "README.md as `nbs/index.ipynb` says it: markdown, code, and outputs as text; pictures go to docs/images"
@@ -24,16 +28,16 @@ def readme():
     for i, c in enumerate(cells(NBS/'index.ipynb')):
         src = ''.join(c['source'])
         if not src.strip() or src.lstrip().startswith('#| hide') or src.lstrip().startswith('---'): continue
-        if c['cell_type'] == 'markdown': out.append(src); continue
+        if c['cell_type'] == 'markdown': out.append(_relink(src)); continue
         code = '\n'.join(l for l in src.split('\n') if not l.startswith('#|'))
         if '#| echo: false' not in src: out.append(f'```python\n{code.strip()}\n```')
         for o in c.get('outputs', []):
             data = o.get('data', {})
             if 'image/png' in data:
-                import base64
+                name = f'readme_{len(list(filter(lambda l: l.startswith("!["), out))) + 1}.png'
                 img.mkdir(parents=True, exist_ok=True)
-                (img/f'readme_{i}.png').write_bytes(base64.b64decode(''.join(data['image/png'])))
-                out.append(f'![Tiles of the synthetic survey with truth and prediction](docs/images/readme_{i}.png)')
+                (img/name).write_bytes(base64.b64decode(''.join(data['image/png'])))
+                out.append(f'![Tiles of the synthetic survey: the image, the truth in green, the prediction in orange](docs/images/{name})')
             elif o.get('output_type') == 'stream' or 'text/plain' in data:
                 text = ''.join(o.get('text') or data['text/plain']).rstrip()
                 if text and not text.startswith('<Figure'): out.append('```text\n' + text + '\n```')
