@@ -57,7 +57,7 @@ def _head(title):
     return ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>')
 
-# %% ../nbs/11_cli.ipynb #ee5ea2ff
+# %% ../nbs/11_cli.ipynb #86716212
 def write_page(
     path, # The HTML file
     title:str, # Its title
@@ -68,7 +68,8 @@ def write_page(
     from html import escape
     from salt_identification.files import new_file
     body = [f'<pre>{escape(p)}</pre>' if isinstance(p, str) else _picture(p) for p in parts]
-    with new_file(path, overwrite) as f: f.write_text('\n'.join([_head(escape(title)), *body, '</html>\n']), encoding='utf-8')
+    text = '\n'.join([_head(escape(title)), *body, '</html>\n'])
+    with new_file(path, overwrite) as f: f.write_text(text, encoding='utf-8')
     return Path(path)
 
 # %% ../nbs/11_cli.ipynb #ceee5dd4

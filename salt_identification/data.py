@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['IMAGENET', 'Tile', 'make_folds', 'tile_stats', 'NormTile', 'to_input', 'ReadTile', 'ReadMask', 'check_classes',
-           'TileBlock', 'TileMaskBlock', 'TileDL', 'salt_datablock', 'SaltDataLoaders', 'salt_dataloaders']
+           'TileDL', 'TileBlock', 'TileMaskBlock', 'salt_datablock', 'SaltDataLoaders', 'salt_dataloaders']
 
-# %% ../nbs/04_data.ipynb #d67963bf
-import math
+# %% ../nbs/04_data.ipynb #3f428d3d
+import math, random
 from collections import namedtuple
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IntToFloatTensor, ItemTransform, Transform
-from fastai.torch_core import TensorImage, TensorMask, default_device
+from fastai.torch_core import TensorImage, TensorMask
 from fastcore.basics import patch
 
 from .augment import tile_tfms
@@ -67,7 +68,7 @@ class NormTile(ItemTransform):
     def encodes(self, b): return (self.norm(b[0]), *b[1:])
     def decodes(self, b): return (b[0][:,:1]*self.std + self.mean, *b[1:])
 
-# %% ../nbs/04_data.ipynb #f38ec719
+# %% ../nbs/04_data.ipynb #9c031b40
 def to_input(
     images, # (N,H,W) or (H,W) bytes, array or tensor
     stats:tuple, # (mean, standard deviation)
@@ -75,16 +76,18 @@ def to_input(
 )->torch.Tensor: # (N,n_in,H,W) float32, normalised
     "Turn grey bytes into the net's input"
     x = torch.as_tensor(np.asarray(images))
-    if x.dtype != torch.uint8: raise SaltError(f'images are {str(x.dtype).removeprefix("torch.")}, expected uint8 from 0 to 255; scale and convert them first')
+    if x.dtype != torch.uint8:
+        name = str(x.dtype).removeprefix('torch.')
+        raise SaltError(f'images are {name}, expected uint8 from 0 to 255; scale and convert them first')
     if x.ndim == 2: x = x[None]
     if x.ndim != 3: raise SaltError(f'images have shape {tuple(x.shape)}, expected (number, height, width)')
     return NormTile(*stats, n_in).norm(x[:,None].float()/255)
 
-# %% ../nbs/04_data.ipynb #3db6e611
+# %% ../nbs/04_data.ipynb #fceb323f
 Tile = namedtuple('Tile', 'id image mask depth', defaults=(None, None))
 
 @patch
-def items(self:Tiles)->list:
+def items(self:Tiles)->list: # Of `Tile`
     "One `Tile` after the other, views without a copy"
     masks = [None]*len(self) if self.masks is None else self.masks
     depths = [None]*len(self) if self.depths is None else self.depths
@@ -108,22 +111,17 @@ def check_classes(
     top = int(tiles.masks.max(initial=0))
     if top > max(1, n_out - 1): raise SaltError(f'masks hold class {top}, but n_out is {n_out}; pass n_out={top + 1}, or leave it out')
 
-# %% ../nbs/04_data.ipynb #f489838a
-def TileBlock(
-    n_in:int=1, # Channels that the net takes
-    stats:tuple=IMAGENET # (mean, standard deviation)
-)->TransformBlock:
-    "A block of grey tiles"
-    return TransformBlock(type_tfms=ReadTile, batch_tfms=[IntToFloatTensor, NormTile(*stats, n_in)], dl_type=TileDL)
-
-def TileMaskBlock()->TransformBlock:
-    "A block of masks"
-    return TransformBlock(type_tfms=ReadMask)
-
-# %% ../nbs/04_data.ipynb #062eac00
+# %% ../nbs/04_data.ipynb #f4d01cda
 class TileDL(TfmdDL):
     "A loader whose training batch number `position` depends on nothing but it and `seed`"
-    def __init__(self, dataset, bs=32, shuffle=False, seed=0, steps=None, **kwargs):
+    def __init__(self,
+        dataset, # Items, or (image, mask) pairs
+        bs=32, # Items in a batch
+        shuffle=False, # True for training
+        seed=0, # Same seed, same batches
+        steps=None, # Batches that one iteration gives; None for a pass over the items
+        **kwargs # For `TfmdDL`
+    ):
         super().__init__(dataset, bs=bs, shuffle=shuffle, **kwargs)
         self.seed, self.steps, self.position = seed, steps, 0
         self.fake_l.generator = torch.Generator()
@@ -132,49 +130,78 @@ class TileDL(TfmdDL):
     def pass_steps(self): return max(1, len(self.dataset)//self.bs)
     def __len__(self): return (self.steps or self.pass_steps) if self.shuffle else super().__len__()
 
-# %% ../nbs/04_data.ipynb #fcb23400
+# %% ../nbs/04_data.ipynb #1e013a4f
 @patch
-def order(self:TileDL, k:int)->list:
+def order(self:TileDL,
+    k:int # Number of the pass, from 0
+)->list: # Indices of tiles
     "Tiles in pass number `k`, whole batches only"
     idx = np.random.default_rng([self.seed, k]).permutation(len(self.dataset))
     return np.resize(idx, self.pass_steps*self.bs).tolist()
 
+# %% ../nbs/04_data.ipynb #287869b9
 @patch
-def get_idxs(self:TileDL):
+def get_idxs(self:TileDL)->list: # Indices of tiles
     "Tiles of the next `len(self)` batches, from `position` on"
     if not self.shuffle: return super(TileDL, self).get_idxs()
     a, b = self.position*self.bs, (self.position + len(self))*self.bs
     size = self.pass_steps*self.bs
     return [i for k in range(a//size, -(-b//size)) for i in self.order(k)[max(0, a - k*size):b - k*size]]
 
-# %% ../nbs/04_data.ipynb #9f5f2c04
-@patch
-def __iter__(self:TileDL):
-    "Batches; in training each with its own random state"
-    batches = super(TileDL, self).__iter__()
-    if not self.shuffle: return batches
-    return self._seeded(batches)
+# %% ../nbs/04_data.ipynb #28f7e2a0
+@contextmanager
+def _random_state(seed):
+    "Random numbers of torch and Python from `seed`, and afterwards as they were"
+    was = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            yield
+    finally: random.setstate(was)
 
+# %% ../nbs/04_data.ipynb #d650d10b
 @patch
 def _seeded(self:TileDL, batches):
     "Draw each of `batches` with the random state of its position"
     while True:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed*1_000_003 + self.position)
-            b = next(batches, None)
+        with _random_state(self.seed*1_000_003 + self.position): b = next(batches, None)
         if b is None: return
         self.position += 1
         yield b
 
-# %% ../nbs/04_data.ipynb #bbdc1099
+# %% ../nbs/04_data.ipynb #2c0b04c8
+@patch
+def __iter__(self:TileDL):
+    "Batches; in training each with its own random state"
+    batches = super(TileDL, self).__iter__()
+    return self._seeded(batches) if self.shuffle else batches
+
+# %% ../nbs/04_data.ipynb #5d5a2e2f
+def TileBlock(
+    n_in:int=1, # Channels that the net takes
+    stats:tuple=IMAGENET # (mean, standard deviation)
+)->TransformBlock: # For `DataBlock`
+    "A block of grey tiles"
+    to_float = [IntToFloatTensor, NormTile(*stats, n_in)]
+    return TransformBlock(type_tfms=ReadTile, batch_tfms=to_float, dl_type=TileDL)
+
+# %% ../nbs/04_data.ipynb #c0473b43
+def TileMaskBlock()->TransformBlock: # For `DataBlock`
+    "A block of masks"
+    return TransformBlock(type_tfms=ReadMask)
+
+# %% ../nbs/04_data.ipynb #8fe19f8c
 def _splitter(fold, n_folds, seed):
-    "(training, validation) numbers of items"
+    "A function from items to (training, validation) numbers"
     def split(items):
         depths = None if items[0].depth is None else np.array([t.depth for t in items])
-        folds = make_folds(Tiles([t.id for t in items], None, np.stack([t.mask for t in items]), depths), n_folds, seed)
-        return np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
+        tiles = Tiles([t.id for t in items], None, np.stack([t.mask for t in items]), depths)
+        held_out = make_folds(tiles, n_folds, seed) == fold
+        return np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out).tolist()
     return split
 
+# %% ../nbs/04_data.ipynb #9ab00a62
 def salt_datablock(
     fold:int=0, # The fold to hold out for validation
     n_folds:int=5, # Number of folds
@@ -182,22 +209,47 @@ def salt_datablock(
     n_in:int=1, # Channels that the net takes
     stats:tuple=IMAGENET, # (mean, standard deviation) for normalisation
     tfms=None # Transforms of the training batches; None for `tile_tfms()`
-)->DataBlock:
+)->DataBlock: # For `dataloaders(tiles)`
     "A `DataBlock` from labelled `Tiles` to batches of images and masks"
     check_range('fold', fold, 0, n_folds - 1)
-    return DataBlock(blocks=(TileBlock(n_in, stats), TileMaskBlock()), get_items=Tiles.items, splitter=_splitter(fold, n_folds, seed),
-        batch_tfms=tile_tfms() if tfms is None else tfms)
+    return DataBlock(blocks=(TileBlock(n_in, stats), TileMaskBlock()), get_items=Tiles.items,
+        splitter=_splitter(fold, n_folds, seed), batch_tfms=tile_tfms() if tfms is None else tfms)
 
-# %% ../nbs/04_data.ipynb #ad93a6d0
+# %% ../nbs/04_data.ipynb #cbf4492d
 def _parts(tiles, fold, n_folds, seed):
     "Training and validation `Tiles`"
     folds = make_folds(tiles, n_folds, seed)
     return tiles[folds != fold], tiles[folds == fold]
 
+# %% ../nbs/04_data.ipynb #5764c257
+def _stats(stats, n_in, train):
+    "`stats`, or else those of ImageNet for 3 channels, or of the training part"
+    return tuple(stats) if stats else IMAGENET if n_in == 3 else tile_stats(train)
+
+# %% ../nbs/04_data.ipynb #8a1ed2fd
+def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed):
+    "Settings with nothing left open, and the tiles of both parts"
+    ranges = dict(fold=(fold, 0, n_folds - 1), bs=(bs, 1, 4096), n_in=(n_in, 1, 64), seed=(seed, 0, 2**31))
+    for name, (value, lo, hi) in ranges.items(): check_range(name, value, lo, hi)
+    if n_out is None: n_out = tiles.n_classes
+    check_classes(tiles, n_out)
+    train, valid = _parts(tiles, fold, n_folds, seed)
+    stats = _stats(stats, n_in, train)
+    return dict(fold=fold, n_folds=n_folds, bs=bs, n_in=n_in, n_out=n_out, stats=stats, seed=seed), train, valid
+
+# %% ../nbs/04_data.ipynb #4de83ae7
 class SaltDataLoaders(DataLoaders):
     "`DataLoaders` that know their survey: `survey`, `fold`, `stats`, `n_in`, `n_out`, `train_tiles`, `valid_tiles`, `settings`"
 
-# %% ../nbs/04_data.ipynb #2ec64256
+def _dress(dls, settings, **attrs):
+    "Give `dls` its class and attributes"
+    dls.__class__ = SaltDataLoaders
+    dls.settings = {**settings, 'stats': list(settings['stats'])}
+    for k in ('fold', 'stats', 'n_in', 'n_out'): setattr(dls, k, settings[k])
+    for k, v in attrs.items(): setattr(dls, k, v)
+    return dls
+
+# %% ../nbs/04_data.ipynb #d2903a79
 def salt_dataloaders(
     survey, # `Survey`, or its path
     fold:int=0, # The fold to hold out for validation
@@ -211,47 +263,34 @@ def salt_dataloaders(
     device=None, # Where batches go; None for fastai's default
     num_workers:int=0, # Processes that read ahead; tiles are in memory, so 0 is fastest
     val_bs:int=None # Tiles in a validation batch; None for `2*bs`
-)->SaltDataLoaders:
+)->SaltDataLoaders: # Training and validation
     "Load a survey for training: all folds but `fold`, held out for validation"
     survey = as_survey(survey)
-    tiles = survey.train
-    for name, v, lo, hi in (('fold', fold, 0, n_folds - 1), ('bs', bs, 1, 4096), ('n_in', n_in, 1, 64), ('seed', seed, 0, 2**31)): check_range(name, v, lo, hi)
-    n_out = tiles.n_classes if n_out is None else n_out
-    check_classes(tiles, n_out)
-    train, valid = _parts(tiles, fold, n_folds, seed)
-    stats = tuple(stats) if stats else IMAGENET if n_in == 3 else tile_stats(train)
-    block = salt_datablock(fold, n_folds, seed, n_in, stats, tfms)
-    dls = block.dataloaders(tiles, bs=min(bs, len(train)), val_bs=val_bs or 2*bs, num_workers=num_workers, device=device or default_device(),
-        dl_kwargs=[dict(seed=seed), {}])
-    return _dress(dls, survey=survey, fold=fold, stats=stats, n_in=n_in, n_out=n_out, train_tiles=train, valid_tiles=valid,
-        settings=dict(fold=fold, n_folds=n_folds, bs=bs, n_in=n_in, n_out=n_out, stats=list(stats), seed=seed))
+    settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed)
+    dls = salt_datablock(fold, n_folds, seed, n_in, settings['stats'], tfms).dataloaders(survey.train, device=device,
+        bs=min(bs, len(train)), val_bs=val_bs or 2*bs, num_workers=num_workers, dl_kwargs=[dict(seed=seed), {}])
+    return _dress(dls, settings, survey=survey, train_tiles=train, valid_tiles=valid)
 
-def _dress(dls, **attrs):
-    "Give `dls` its class and attributes"
-    dls.__class__ = SaltDataLoaders
-    for k, v in attrs.items(): setattr(dls, k, v)
-    return dls
-
-# %% ../nbs/04_data.ipynb #9338b4ba
+# %% ../nbs/04_data.ipynb #fcde3964
 @patch
 def show_batch(self:TileDL,
     b=None, # A batch; None for the next one
     max_n:int=6, # Tiles at most
     ncols:int=6, # Tiles in a row
-    **kwargs
+    **kwargs # Not used; fastai passes them on
 ):
     "Draw tiles of a batch with their masks"
     b = self.decode(b or self.one_batch())
     masks = b[1][:max_n] if len(b) > 1 else None
     return show_tiles((b[0][:max_n]*255).clamp(0, 255), masks, ncols=ncols)
 
-# %% ../nbs/04_data.ipynb #087cba4b
+# %% ../nbs/04_data.ipynb #9017bcb1
 @patch
 def test_dl(self:SaltDataLoaders,
     tiles, # `Tiles`, or (N,H,W) bytes
     bs:int=None, # Tiles in a batch; None as in validation
-    **kwargs
-)->TileDL:
+    **kwargs # For fastai's `test_dl`
+)->TileDL: # Without masks
     "A loader of tiles without masks, normalised as in training"
     if not isinstance(tiles, Tiles): tiles = Tiles(list(range(len(tiles))), np.asarray(tiles))
     return super(SaltDataLoaders, self).test_dl(tiles.items(), bs=bs or self.valid.bs, **kwargs)

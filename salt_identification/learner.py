@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'net_spec', 'make_net', 'fastest_precision', 'CPUAutocast', 'precision_cbs', 'EMA',
            'LossProgress', 'pack_state', 'unpack_state', 'state_kept', 'SaltLearner', 'check_device', 'salt_learner',
-           'Plan', 'plan_steps', 'plan_minutes', 'replan', 'measure_speed', 'PlanClock', 'cosine_cycles', 'schedule',
-           'new_run', 'read_config', 'averaged', 'RunSaver', 'Report', 'train_run', 'load_run', 'resume_run',
-           'run_folders', 'list_runs', 'train_folds', 'plot_history']
+           'Plan', 'plan_steps', 'plan_minutes', 'replan', 'measure_speed', 'PlanClock', 'EpochStop', 'cosine_cycles',
+           'schedule', 'new_run', 'read_config', 'averaged', 'RunSaver', 'Report', 'train_run', 'load_run',
+           'resume_run', 'run_folders', 'list_runs', 'train_folds', 'plot_history']
 
-# %% ../nbs/08_learner.ipynb #1c91f34e
+# %% ../nbs/08_learner.ipynb #9cf35a16
 import copy, json, math, sys, tempfile, time
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +21,9 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.channelslast import ChannelsLast
-from fastai.callback.core import (Callback, CancelFitException, CancelTrainException, CancelValidException, TrainEvalCallback)
+from fastai.callback.core import Callback, CancelFitException, CancelTrainException, CancelValidException
 from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.progress import ProgressCallback
-from fastai.callback.schedule import ParamScheduler, SchedCos, combine_scheds, combined_cos
+from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.callback.tracker import EarlyStoppingCallback
 from fastai.callback.training import GradientClip
 from fastai.learner import Learner
@@ -37,7 +36,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from . import __version__
-from .augment import PadCrop
+from .augment import PadCrop, tile_tfms
 from .data import SaltDataLoaders, salt_dataloaders, to_input
 from .files import SaltError, check_range, new_file, new_folder, read_json, write_json
 from .losses import make_loss
@@ -45,7 +44,7 @@ from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .tiles import as_survey
 from .unet import Unet, Unet34, param_groups
 
-# %% ../nbs/08_learner.ipynb #253b613d
+# %% ../nbs/08_learner.ipynb #7a689dcd
 DEFAULT_NET = dict(kind='Unet', config=dict(encoder='slim32'))
 NETS = dict(Unet=Unet, Unet34=Unet34)
 
@@ -53,20 +52,23 @@ def net_spec(
     net:nn.Module # A `Unet` or `Unet34`, plain or in a `PadCrop`; any other is 'custom'
 )->dict: # What JSON can say
     "Write down which net `net` is"
-    if isinstance(net, PadCrop): return net_spec(net.net) | dict(pad=dict(size=net.size, multiple=net.multiple, mode=net.mode))
+    if isinstance(net, PadCrop):
+        return net_spec(net.net) | dict(pad=dict(size=net.size, multiple=net.multiple, mode=net.mode))
     if type(net).__name__ not in NETS: return dict(kind='custom', config=dict(name=type(net).__name__))
     return dict(kind=type(net).__name__, config=net.config)
 
+# %% ../nbs/08_learner.ipynb #6c64b739
 def make_net(
     spec:dict, # What `net_spec` wrote
     **kwargs # Changes to its config, such as `weights`
-)->nn.Module:
+)->nn.Module: # With fresh weights
     "Make the net of a spec"
-    if spec['kind'] not in NETS: raise SaltError(f'a net of kind {spec["kind"]} cannot be made from its name; pass it as net=')
+    if spec['kind'] not in NETS:
+        raise SaltError(f'a net of kind {spec["kind"]} cannot be made from its name; pass it as net=')
     net = NETS[spec['kind']](**{**spec['config'], **kwargs})
     return PadCrop(net, **spec['pad']) if spec.get('pad') else net
 
-# %% ../nbs/08_learner.ipynb #4c0d545b
+# %% ../nbs/08_learner.ipynb #00d60902
 def _seconds(fn, n=3):
     "Shortest time of `n` calls, after one to warm up"
     fn(); times = []
@@ -74,18 +76,23 @@ def _seconds(fn, n=3):
         t = time.perf_counter(); fn(); times.append(time.perf_counter() - t)
     return min(times)
 
+# %% ../nbs/08_learner.ipynb #87e39c9a
 def _autocast(precision, device):
     "A context in which the net works in `precision`"
     dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(precision)
     return torch.autocast(torch.device(device).type, dtype) if dtype else nullcontext()
 
+# %% ../nbs/08_learner.ipynb #4ca41488
 def _try_conv(precision):
-    conv, x = nn.Conv2d(32, 32, 3, padding=1).to(memory_format=torch.channels_last), torch.randn(4, 32, 32, 32).to(memory_format=torch.channels_last)
+    "Seconds for one convolution and its gradient"
+    last = torch.channels_last
+    conv = nn.Conv2d(32, 32, 3, padding=1).to(memory_format=last)
+    x = torch.randn(4, 32, 32, 32).to(memory_format=last)
     def go():
         with _autocast(precision, 'cpu'): conv(x).float().sum().backward()
     return _seconds(go)
 
-# %% ../nbs/08_learner.ipynb #18157e63
+# %% ../nbs/08_learner.ipynb #dfa036a5
 def _try_net(net, x, precision):
     "Seconds for forward and backward of a batch"
     net = copy.deepcopy(net).train().to(memory_format=torch.channels_last)
@@ -94,6 +101,7 @@ def _try_net(net, x, precision):
         out.float().square().mean().backward()
     return _seconds(go, 2)
 
+# %% ../nbs/08_learner.ipynb #19a8e317
 def fastest_precision(
     net:nn.Module, # The net to train
     device='cpu', # Where it is trained
@@ -102,59 +110,80 @@ def fastest_precision(
 )->str: # 'float32', 'bf16' or 'fp16'
     "Choose the precision in which this machine trains `net` fastest"
     device = torch.device(device)
-    if device.type == 'cuda': return 'bf16' if torch.cuda.is_bf16_supported(including_emulation=False) else 'fp16'
+    if device.type == 'cuda':
+        return 'bf16' if torch.cuda.get_device_capability()[0] >= 8 else 'fp16'
     if device.type != 'cpu' or _try_conv('bf16') > 1.5*_try_conv('float32'): return 'float32'
     with torch.random.fork_rng(devices=[]):
         x = torch.randn(8, n_in, *size)
         return min(('float32', 'bf16'), key=lambda p: _try_net(net, x, p))
 
-# %% ../nbs/08_learner.ipynb #0ea78bfb
+# %% ../nbs/08_learner.ipynb #d1396b7c
 class CPUAutocast(Callback):
     "Run the net's forward in bf16 on the CPU"
     order = 10
-    def before_batch(self): self.autocast = _autocast('bf16', 'cpu'); self.autocast.__enter__()
-    def after_pred(self): self.learn.pred = self.pred.float(); self.release()
+    def before_batch(self):
+        self.autocast = _autocast('bf16', 'cpu')
+        self.autocast.__enter__()
+    def after_pred(self):
+        self.learn.pred = self.pred.float()
+        self.release()
     def release(self):
-        if getattr(self, 'autocast', None): self.autocast.__exit__(None, None, None); self.autocast = None
+        if getattr(self, 'autocast', None): self.autocast.__exit__(None, None, None)
+        self.autocast = None
 
+# %% ../nbs/08_learner.ipynb #9341b6c2
 def precision_cbs(
     precision:str, # 'float32', 'bf16' or 'fp16'
     device # Where the net is trained
-)->list:
-    "Callbacks that train in `precision`, with channels last"
-    if precision not in ('float32', 'bf16', 'fp16'): raise SaltError(f'precision is {precision!r}, expected auto, float32, bf16 or fp16')
-    if torch.device(device).type == 'cpu' and precision == 'fp16': raise SaltError('precision fp16 needs a GPU; use auto, float32 or bf16')
-    amp = [] if precision == 'float32' else [CPUAutocast()] if torch.device(device).type == 'cpu' else [MixedPrecision(precision)]
+)->list: # Callbacks
+    "List the callbacks that train in `precision`, with channels last"
+    on_cpu = torch.device(device).type == 'cpu'
+    if precision not in ('float32', 'bf16', 'fp16'):
+        raise SaltError(f'precision is {precision!r}, expected auto, float32, bf16 or fp16')
+    if on_cpu and precision == 'fp16': raise SaltError('precision fp16 needs a GPU; use auto, float32 or bf16')
+    amp = [] if precision == 'float32' else [CPUAutocast()] if on_cpu else [MixedPrecision(precision)]
     return [ChannelsLast(), *amp]
 
-# %% ../nbs/08_learner.ipynb #947ab07c
-def _floats(net): return {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
+# %% ../nbs/08_learner.ipynb #f53f9a72
+def _floats(net):
+    "The floating-point part of a net's state, name -> tensor"
+    return {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
 
+# %% ../nbs/08_learner.ipynb #13e18166
 class EMA(Callback):
     "Keep an exponential mean of the weights; validate with it, and end with it"
     order = 55
     def __init__(self,
-        decay:float=.99 # Share of the old mean that each step keeps
+        decay:float=.99 # Share of the old mean that each step keeps, 0 to 0.99999
     ):
-        self.decay, self.mean, self.raw, self.steps = check_range('ema', decay, 0, .99999), None, None, 0
+        self.decay = check_range('ema', decay, 0, .99999)
+        self.mean, self.raw, self.steps = None, None, 0
 
-    def before_fit(self):
-        if self.mean is None: self.mean, self.steps = {k: v.clone() for k, v in _floats(self.model).items()}, 0
-        self.mean = {k: v.to(next(self.model.parameters()).device) for k, v in self.mean.items()}
+# %% ../nbs/08_learner.ipynb #4ca75e22
+@patch
+def before_fit(self:EMA):
+    "Begin a mean, unless there is one"
+    if self.mean is None: self.mean, self.steps = {k: v.clone() for k, v in _floats(self.model).items()}, 0
+    device = next(self.model.parameters()).device
+    self.mean = {k: v.to(device) for k, v in self.mean.items()}
 
-    def after_batch(self):
-        if not self.training: return
-        self.steps += 1
-        now = _floats(self.model)
-        keep = min(self.decay, (1 + self.steps)/(10 + self.steps))
-        torch._foreach_lerp_([self.mean[k] for k in now], list(now.values()), 1 - keep)
+# %% ../nbs/08_learner.ipynb #8edbf7ab
+@patch
+def after_batch(self:EMA):
+    "Move the mean towards the weights"
+    if not self.training: return
+    self.steps += 1
+    now = _floats(self.model)
+    keep = min(self.decay, (1 + self.steps)/(10 + self.steps))
+    torch._foreach_lerp_([self.mean[k] for k in now], list(now.values()), 1 - keep)
 
-# %% ../nbs/08_learner.ipynb #32ef21b3
+# %% ../nbs/08_learner.ipynb #a008baa8
 def _put(net, values):
     "Copy `values` into the net's own tensors"
     with torch.no_grad():
         for k, v in _floats(net).items(): v.copy_(values[k])
 
+# %% ../nbs/08_learner.ipynb #6dcc1120
 @patch
 def show(self:EMA):
     "Put the mean into the net, and the raw weights aside"
@@ -168,45 +197,64 @@ def release(self:EMA):
     if self.raw is not None: _put(self.model, self.raw)
     self.raw = None
 
+# %% ../nbs/08_learner.ipynb #a3915c22
 @patch
-def before_validate(self:EMA): self.show()
+def before_validate(self:EMA):
+    "Validate with the mean"
+    self.show()
+
 @patch
-def after_validate(self:EMA): self.release()
+def after_validate(self:EMA):
+    "Train on with the raw weights"
+    self.release()
+
 @patch
 def after_fit(self:EMA):
-    self.show(); self.raw = self.mean = None
+    "End with the mean"
+    self.show()
+    self.raw = self.mean = None
 
-# %% ../nbs/08_learner.ipynb #0360e12c
+# %% ../nbs/08_learner.ipynb #28db1cdd
 class LossProgress(Callback):
     "Tell the loss how far training is"
     order = 5
     first_epoch = 0
     def before_batch(self):
-        if hasattr(self.loss_func, 'progress'): self.loss_func.progress, self.loss_func.epoch = self.pct_train, self.first_epoch + self.epoch
+        if not hasattr(self.loss_func, 'progress'): return
+        self.loss_func.progress, self.loss_func.epoch = self.pct_train, self.first_epoch + self.epoch
 
-# %% ../nbs/08_learner.ipynb #a11c1df1
+# %% ../nbs/08_learner.ipynb #82434056
 def _pack_opt(opt):
     "(tensors, groups) of a torch optimiser"
     state = opt.state_dict()
-    tensors = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in state['state'].items() for k, v in s.items() if v is not None}
+    tensors = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in state['state'].items()
+        for k, v in s.items() if v is not None}
     return tensors, [{k: v for k, v in g.items() if k != 'params'} for g in state['param_groups']]
 
+# %% ../nbs/08_learner.ipynb #e20b5b47
 def _unpack_opt(opt, tensors, groups):
-    "Give a torch optimiser its state back"
+    "Give a torch optimiser its state back, each tensor in the memory order of its weight"
     state = {}
     for name, v in tensors.items():
         _, i, k = name.split('.', 2)
         state.setdefault(int(i), {})[k] = v
     own = opt.state_dict()['param_groups']
-    opt.load_state_dict(dict(state=state, param_groups=[{**o, **g, 'params': o['params']} for o, g in zip(own, groups)]))
+    groups = [{**o, **g, 'params': o['params']} for o, g in zip(own, groups)]
+    opt.load_state_dict(dict(state=state, param_groups=groups))
     for p, s in getattr(opt, 'opt', opt).state.items():
         for k, v in s.items():
             if v.shape == p.shape: s[k] = torch.empty_like(p).copy_(v)
 
-# %% ../nbs/08_learner.ipynb #70b450ca
-def _part(tensors, prefix): return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-def _ema(learn): return next((c for c in learn.cbs if isinstance(c, EMA)), None)
+# %% ../nbs/08_learner.ipynb #e8273d20
+def _part(tensors, prefix):
+    "The tensors whose names begin with `prefix`, without it"
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
+def _ema(learn):
+    "The `EMA` of a learner, or None"
+    return next((c for c in learn.cbs if isinstance(c, EMA)), None)
+
+# %% ../nbs/08_learner.ipynb #184260fc
 def pack_state(
     learn:Learner # The learner
 )->tuple: # (dict of tensors, dict of numbers for JSON)
@@ -217,8 +265,10 @@ def pack_state(
     mean = {f'ema.{k}': v for k, v in ema.mean.items()} if ema and ema.mean else {}
     opt, groups = _pack_opt(learn.opt) if learn.opt else ({}, [])
     tensors = {**net, **mean, **opt, 'rng': torch.get_rng_state()}
-    return {k: v.detach().clone().contiguous() for k, v in tensors.items()}, dict(position=position, groups=groups, ema_steps=ema.steps if ema else 0)
+    numbers = dict(position=position, groups=groups, ema_steps=ema.steps if ema else 0)
+    return {k: v.detach().clone().contiguous() for k, v in tensors.items()}, numbers
 
+# %% ../nbs/08_learner.ipynb #a2045e1b
 def unpack_state(
     learn:Learner, # The learner
     tensors:dict, # From `pack_state`
@@ -231,7 +281,8 @@ def unpack_state(
     if ema: ema.mean, ema.raw, ema.steps = _part(tensors, 'ema.') or None, None, numbers['ema_steps']
     if numbers['groups']:
         if not learn.opt: learn.create_opt()
-        _unpack_opt(learn.opt, {k: v for k, v in tensors.items() if k.startswith('opt.')}, numbers['groups'])
+        opt = {k: v for k, v in tensors.items() if k.startswith('opt.')}
+        _unpack_opt(learn.opt, opt, numbers['groups'])
     learn.dls.train.position = numbers['position']
     torch.set_rng_state(tensors['rng'].cpu())
 
@@ -249,14 +300,24 @@ def state_kept(
         unpack_state(learn, *state)
         learn.dls.train.steps = steps
 
-# %% ../nbs/08_learner.ipynb #cf21b188
+# %% ../nbs/08_learner.ipynb #4a1ab61b
 class SaltLearner(Learner):
     "A `Learner` that saves without pickles, and knows how bytes become its net's input"
-    def __init__(self, dls, model, *args, stats=None, n_in=None, precision='float32', device=None, **kwargs):
+    def __init__(self,
+        dls, # `SaltDataLoaders`, or a function that makes them
+        model:nn.Module, # The net
+        *args, # For fastai's `Learner`
+        stats:tuple=None, # (mean, standard deviation); None for those of `dls`
+        n_in:int=None, # Channels that the net takes; None for those of `dls`
+        precision:str='float32', # In which `forward` computes: 'float32', 'bf16' or 'fp16'
+        device=None, # Where the net goes; None for the device of `dls`
+        **kwargs # For fastai's `Learner`
+    ):
         self.stats, self.n_in = stats or dls.stats, n_in or dls.n_in
         self.precision, self.device = precision, torch.device(device or dls.device)
         super().__init__(dls, model, *args, **kwargs)
         self.model.to(self.device)
+
     @property
     def dls(self):
         if not isinstance(self._dls, SaltDataLoaders) and callable(self._dls): self._dls = self._dls()
@@ -264,20 +325,23 @@ class SaltLearner(Learner):
     @dls.setter
     def dls(self, v): self._dls = v
 
-# %% ../nbs/08_learner.ipynb #1a29d48b
+# %% ../nbs/08_learner.ipynb #33ce4df3
 @patch
 def fit(self:SaltLearner, *args, **kwargs):
     "Train, and leave nothing behind when interrupted"
     try: return super(SaltLearner, self).fit(*args, **kwargs)
-    except BaseException:
+    except BaseException as e:
         for cb in self.cbs:
             if hasattr(cb, 'release'): cb.release()
+        if isinstance(e, SaltError): e.args = (str(e).split(':\n\t', 1)[-1],)
         raise
 
-# %% ../nbs/08_learner.ipynb #b430e6be
-def _write_state(path, tensors, numbers): 
+# %% ../nbs/08_learner.ipynb #b4141512
+def _write_state(path, tensors, numbers):
+    "Write tensors, and numbers as a line of JSON in the file's header"
     with new_file(path, overwrite=True) as f: save_file(tensors, f, metadata=dict(numbers=json.dumps(numbers)))
 
+# %% ../nbs/08_learner.ipynb #3890f952
 def _read_state(path):
     "(tensors, numbers) of a file"
     path = Path(path)
@@ -285,22 +349,30 @@ def _read_state(path):
     try:
         with safe_open(path, 'pt') as f: numbers = json.loads((f.metadata() or {}).get('numbers', '{}'))
         return {k: v.clone() for k, v in load_file(path).items()}, numbers
-    except (SafetensorError, OSError, ValueError): raise SaltError(f'{path} cannot be read, it may be cut short; restore it from a copy, or train again') from None
+    except (SafetensorError, OSError, ValueError): pass
+    raise SaltError(f'{path} cannot be read, it may be cut short; restore it from a copy, or train again')
 
+# %% ../nbs/08_learner.ipynb #7ed3b6a7
 @patch
-def save(self:SaltLearner, file, **kwargs):
+def save(self:SaltLearner,
+    file, # Name, without an ending
+    **kwargs # Accepted for fastai's sake
+)->Path: # The file
     "Save the state of training as safetensors under `path/model_dir`"
     path = self.path/self.model_dir/f'{file}.safetensors'
     _write_state(path, *pack_state(self))
     return path
 
 @patch
-def load(self:SaltLearner, file, **kwargs):
+def load(self:SaltLearner,
+    file, # Name, without an ending
+    **kwargs # Accepted for fastai's sake
+)->Learner: # The learner itself
     "Load what `save` wrote"
     unpack_state(self, *_read_state(self.path/self.model_dir/f'{file}.safetensors'))
     return self
 
-# %% ../nbs/08_learner.ipynb #f2fc8093
+# %% ../nbs/08_learner.ipynb #227a60d2
 @patch
 def forward(self:SaltLearner,
     x:torch.Tensor # (B,C,H,W), normalised
@@ -310,6 +382,7 @@ def forward(self:SaltLearner,
     with torch.inference_mode(), _autocast(self.precision, self.device):
         return self.model(x.to(self.device, memory_format=torch.channels_last)).float()
 
+# %% ../nbs/08_learner.ipynb #8530477f
 @patch
 def predict(self:SaltLearner,
     image, # (H,W) bytes of any size
@@ -320,7 +393,7 @@ def predict(self:SaltLearner,
     probs = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)
     return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), probs[0].cpu().numpy()
 
-# %% ../nbs/08_learner.ipynb #b3c0ead1
+# %% ../nbs/08_learner.ipynb #ee76fc02
 def _build(net, dls, net_args):
     "A net from a name, a class, a spec or a net"
     if isinstance(net, nn.Module): return net
@@ -329,18 +402,36 @@ def _build(net, dls, net_args):
     if str(net).lower() == 'unet34': return Unet34(**shape, **net_args)
     return Unet(**{**(dict(encoder=net) if net else DEFAULT_NET['config']), **shape, **net_args})
 
+# %% ../nbs/08_learner.ipynb #b72a4c4e
 def check_device(
     device # 'cpu', 'cuda', ..., or None for the best there is
-)->torch.device:
+)->torch.device: # One that works
     "Give back the device if this machine has it"
     if device is None: return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try: torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError): raise SaltError(f'device {device} is not there; use cpu, or install torch for your GPU') from None
-    return torch.device(device)
+    except (RuntimeError, AssertionError, NotImplementedError): pass
+    else: return torch.device(device)
+    raise SaltError(f'device {device} is not there; use cpu, or install torch for your GPU')
 
-# %% ../nbs/08_learner.ipynb #3a0c24c1
+# %% ../nbs/08_learner.ipynb #49338b2c
+def _habits(precision, device, ema, clip):
+    "The callbacks of every training"
+    extra = [EMA(ema)]*(ema > 0) + [GradientClip(clip)]*(clip > 0)
+    return [*precision_cbs(precision, device), LossProgress(), *extra]
+
+def _metrics(): return [MeanPrecision(), MIoU(), PixelAccuracy()]
+
+# %% ../nbs/08_learner.ipynb #e3f9020f
 ADAMW = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
 
+def _assemble(dls, net, loss, precision, device, opts, metrics=None, cbs=(), **kwargs):
+    "A `SaltLearner`; `opts` are the numbers `lr`, `wd`, `ema` and `clip`"
+    cbs = [*_habits(precision, device, opts['ema'], opts['clip']), *cbs]
+    metrics = _metrics() if metrics is None else metrics
+    return SaltLearner(dls, net, loss_func=make_loss(loss), opt_func=ADAMW, lr=opts['lr'], wd=opts['wd'], cbs=cbs,
+        splitter=param_groups, metrics=metrics, precision=precision, device=device, **kwargs)
+
+# %% ../nbs/08_learner.ipynb #c7a96cad
 def salt_learner(
     dls:SaltDataLoaders, # From `salt_dataloaders`
     net=None, # Name of an encoder, 'unet34', or a net of your own; None for a narrow one ('slim32')
@@ -353,18 +444,20 @@ def salt_learner(
     metrics=None, # None for mean precision, mean IoU and accuracy
     cbs=None, # More callbacks
     **net_args # For the net: `attention`, `dropout`, `weights`, ...
-)->SaltLearner:
+)->SaltLearner: # Ready to train
     "Put data, net and loss together, ready to train"
-    net = _build(net, dls, net_args)
-    for name, v, lo, hi in (('lr', lr, 1e-8, 10), ('wd', wd, 0, 10), ('clip', clip, 0, 1e6)): check_range(name, v, lo, hi)
+    net, limits = _build(net, dls, net_args), dict(lr=(1e-8, 10), wd=(0, 10), clip=(0, 1e6))
+    opts = dict(lr=lr, wd=wd, clip=clip, ema=ema)
+    for name, (lo, hi) in limits.items(): check_range(name, opts[name], lo, hi)
     if precision == 'auto': precision = fastest_precision(net, dls.device, dls.train_tiles.size, dls.n_in)
-    extra = [LossProgress()] + [EMA(ema)]*(ema > 0) + [GradientClip(clip)]*(clip > 0)
-    return SaltLearner(dls, net, loss_func=make_loss(loss), opt_func=ADAMW, lr=lr, wd=wd, splitter=param_groups, path=Path('.'), precision=precision,
-        metrics=[MeanPrecision(), MIoU(), PixelAccuracy()] if metrics is None else metrics, cbs=[*precision_cbs(precision, dls.device), *extra, *(cbs or [])])
+    return _assemble(dls, net, loss, precision, dls.device, opts, metrics, cbs or (), path=Path('.'))
 
-# %% ../nbs/08_learner.ipynb #e28ec98a
+# %% ../nbs/08_learner.ipynb #e071ebc5
 @patch
-def lr_find(self:SaltLearner, *args, **kwargs):
+def lr_find(self:SaltLearner,
+    *args, # For fastai's `lr_find`
+    **kwargs # As `num_it`, `show_plot`
+): # Named tuple of suggestions
     "Try learning rates from small to large and suggest one; the learner stays as it was"
     path = self.path
     with tempfile.TemporaryDirectory() as d, state_kept(self):
@@ -373,12 +466,12 @@ def lr_find(self:SaltLearner, *args, **kwargs):
             return super(SaltLearner, self).lr_find(*args, **kwargs)
         finally: self.path = path
 
-# %% ../nbs/08_learner.ipynb #3af27806
+# %% ../nbs/08_learner.ipynb #a6b7780f
 @dataclass
 class Plan:
     "`ends`: steps done at the end of each epoch; `pieces`: (step, progress) points, straight lines between"
-    ends:list
-    pieces:list = None
+    ends:list # Whole numbers that grow
+    pieces:list = None # None for one line from (0, 0) to (steps, 1)
     def __post_init__(self): self.pieces = [list(p) for p in self.pieces or [(0, 0.), (self.steps, 1.)]]
     @property
     def steps(self): return self.ends[-1]
@@ -386,39 +479,41 @@ class Plan:
     def epochs(self): return len(self.ends)
     def progress(self, step): return float(np.interp(step, *zip(*self.pieces)))
 
+# %% ../nbs/08_learner.ipynb #73267f79
 def plan_steps(
     steps:int, # Steps in all
     epochs:int # Times to validate and save
-)->Plan:
+)->Plan: # `epochs` of equal length, but none empty
     "Divide steps into epochs of equal length"
     steps, epochs = max(1, round(steps)), max(1, min(round(epochs), round(steps)))
     return Plan(np.linspace(0, steps, epochs + 1).round().astype(int)[1:].tolist())
 
-# %% ../nbs/08_learner.ipynb #813ec67b
+# %% ../nbs/08_learner.ipynb #8ee7984b
 def plan_minutes(
     seconds:float, # Time to fill
     step:float, # Seconds of a training step
     valid:float, # Seconds of a validation
     pass_steps:int # Steps in a pass over the tiles
-)->Plan:
+)->Plan: # At least one step
     "Plan as many steps as fit into a time"
     epoch = max(pass_steps*step, seconds/60, 12*valid)
     epochs = max(1, round(seconds/(epoch + valid)))
     return plan_steps(max(1, (seconds - epochs*valid)/step), epochs)
 
-# %% ../nbs/08_learner.ipynb #adaf223f
+# %% ../nbs/08_learner.ipynb #88a8e7eb
 def replan(
     plan:Plan, # The plan so far
     step:int, # Steps done: the end of an epoch
     left:int # Steps that can still be done
-)->Plan:
+)->Plan: # As many epochs as before
     "Move the end of a plan, without a jump in its progress"
     done = [e for e in plan.ends if e <= step]
-    rest = np.linspace(step, step + max(1, left), plan.epochs - len(done) + 1).round().astype(int)[1:].tolist()
+    epochs = plan.epochs - len(done)
+    rest = np.linspace(step, step + max(1, left), epochs + 1).round().astype(int)[1:].tolist()
     pieces = [p for p in plan.pieces if p[0] < step] + [[step, plan.progress(step)], [rest[-1], 1.]]
     return Plan(done + rest, pieces)
 
-# %% ../nbs/08_learner.ipynb #1a1056df
+# %% ../nbs/08_learner.ipynb #2f927a64
 class _Stopwatch(Callback):
     "Note the time after each step, and stop after `seconds`"
     order = 99
@@ -428,6 +523,7 @@ class _Stopwatch(Callback):
         self.times.append(time.perf_counter())
         if len(self.times) > 3 and self.times[-1] - self.times[0] > self.seconds: raise CancelFitException()
 
+# %% ../nbs/08_learner.ipynb #c87e0e8b
 def measure_speed(
     learn:SaltLearner, # The learner
     seconds:float=20. # How long to look
@@ -441,7 +537,7 @@ def measure_speed(
         valid = _seconds(lambda: learn.forward(x), 1)*len(learn.dls.valid_tiles)/len(x)
     return float(np.diff(watch.times)[1:].mean()), valid*1.2
 
-# %% ../nbs/08_learner.ipynb #30b47e49
+# %% ../nbs/08_learner.ipynb #1afec22b
 class PlanClock(Callback):
     "Keep training to a plan, and the plan to its time"
     order = -5
@@ -451,40 +547,76 @@ class PlanClock(Callback):
         first_epoch:int=0, # Epochs done before
         spent:float=0. # Seconds spent before
     ):
-        self.plan, self.budget, self.first_epoch, self.start = plan, budget, first_epoch, time.monotonic() - spent
+        self.plan, self.budget, self.first_epoch = plan, budget, first_epoch
+        self.start = time.monotonic() - spent
+
     @property
     def spent(self): return time.monotonic() - self.start
     @property
     def position(self): return self.learn.dls.train.position
-    def before_train(self):
-        self.learn.dls.train.steps = steps = self.plan.ends[self.first_epoch + self.epoch] - self.position
-        self.epoch_start = self.mark = self.spent; self.done = self.position
-        if steps <= 0: raise CancelTrainException()
-    def before_batch(self):
-        if self.training: self.learn.pct_train = self.plan.progress(self.position - 1)
 
-# %% ../nbs/08_learner.ipynb #58ec0d15
+# %% ../nbs/08_learner.ipynb #a5cb09f2
 @patch
-def after_train(self:PlanClock): self.mark = self.spent
+def before_train(self:PlanClock):
+    "Tell the loader how many steps this epoch has left"
+    end = self.plan.ends[self.first_epoch + self.epoch]
+    self.learn.dls.train.steps = steps = end - self.position
+    self.epoch_start = self.mark = self.spent
+    self.done = self.position
+    share = steps/max(1, self.plan.steps - self.position)
+    self.limit = self.spent + 2 + 1.3*(self.budget - self.spent)*share if self.budget else math.inf
+    if steps <= 0: raise CancelTrainException()
 
+# %% ../nbs/08_learner.ipynb #67c3e456
+@patch
+def before_batch(self:PlanClock):
+    "Set the progress of the plan"
+    self.learn.pct_train = self.plan.progress(self.position - bool(self.training))
+
+# %% ../nbs/08_learner.ipynb #a9fceea2
+@patch
+def after_train(self:PlanClock):
+    "Note the time; keep the line of the history whole"
+    self.mark = self.spent
+    self.recorder.cancel_train = False
+
+# %% ../nbs/08_learner.ipynb #a642df70
+class EpochStop(Callback):
+    "End an epoch that takes far more than its share of the time"
+    order = 100
+    def __init__(self,
+        clock:PlanClock # Of this training
+    ):
+        self.clock = clock
+
+    def after_batch(self):
+        c, i = self.clock, self.clock.first_epoch + self.learn.epoch
+        if not self.learn.training or c.spent < c.limit or c.position >= c.plan.ends[i]: return
+        c.plan.ends[i] = c.position
+        raise CancelTrainException()
+
+# %% ../nbs/08_learner.ipynb #49cbb453
 @patch
 def after_epoch(self:PlanClock):
     "Move the end of the plan if the machine's speed has changed"
     steps, left = self.position - self.done, self.plan.epochs - (self.first_epoch + self.epoch + 1)
     if not self.budget or not left or not steps: return
-    step, valid, seconds = (self.mark - self.epoch_start)/steps, self.spent - self.mark, self.budget - self.spent
+    step, valid = (self.mark - self.epoch_start)/steps, self.spent - self.mark
+    seconds = self.budget - self.spent
     need = (self.plan.steps - self.position)*step + left*valid
-    if abs(need - seconds) > .03*max(seconds, 1): self.plan = replan(self.plan, self.position, max(left, int((seconds - left*valid)/step)))
+    if abs(need - seconds) <= .03*max(seconds, 1): return
+    self.plan = replan(self.plan, self.position, max(left, int((seconds - left*valid)/step)))
 
-# %% ../nbs/08_learner.ipynb #776b00ce
+# %% ../nbs/08_learner.ipynb #cf6f9b56
 def cosine_cycles(
     n:int, # Cycles
     hi, # Learning rate at the start of each, one number or one a group
     lo=0. # At its end
-):
-    "A schedule of `n` cosines from `hi` down to `lo`"
+): # Function of the progress, 0 to 1
+    "Make a schedule of `n` cosines from `hi` down to `lo`"
     return lambda p: lo + (hi - lo)*(1 + math.cos(math.pi*((p*n) % 1 if p < 1 else 1)))/2
 
+# %% ../nbs/08_learner.ipynb #60cea870
 def schedule(
     lr, # Highest learning rate, one number or one a group
     cycles:int=1 # 1 for one cycle up and down; more for cosine cycles with snapshots
@@ -494,7 +626,7 @@ def schedule(
     if cycles > 1: return dict(lr=cosine_cycles(cycles, lr, lr/1e3))
     return dict(lr=combined_cos(.25, lr/25, lr, lr/1e4), mom=combined_cos(.25, .95, .85, .95))
 
-# %% ../nbs/08_learner.ipynb #6476cc4d
+# %% ../nbs/08_learner.ipynb #f0c94bc1
 @patch
 def fit_plan(self:SaltLearner,
     plan:Plan, # What to do
@@ -508,7 +640,10 @@ def fit_plan(self:SaltLearner,
     groups = len(self.splitter(self.model))
     lr = [self.lr*encoder_rate, self.lr] if groups == 2 else [self.lr]*groups
     self.loss_progress.first_epoch = clock.first_epoch
-    try: self.fit(clock.plan.epochs - clock.first_epoch, cbs=[clock, ParamScheduler(schedule(lr, cycles)), *(cbs or [])])
+    course = schedule(lr, cycles)
+    last = course['lr'](clock.plan.progress(self.dls.train.position - 1))
+    cbs = [clock, EpochStop(clock), ParamScheduler(course), *(cbs or [])]
+    try: self.fit(clock.plan.epochs - clock.first_epoch, last.tolist(), cbs=cbs)
     finally: self.dls.train.steps = None
     return clock.plan
 
@@ -528,29 +663,40 @@ def fit_minutes(self:SaltLearner,
     self.dls.train.position = 0
     return self.fit_plan(plan, cycles, encoder_rate, PlanClock(plan, budget*.99, spent=spent), cbs)
 
-# %% ../nbs/08_learner.ipynb #f2aa2808
+# %% ../nbs/08_learner.ipynb #df0dfa56
 def new_run(
     out, # The folder to make
     config:dict, # Settings
     overwrite:bool=False # Replace a run that is there
-)->Path:
+)->Path: # The folder
     "Begin a run folder"
     with new_folder(out, overwrite) as d: write_json(d/'config.json', dict(version=__version__, **config))
     return Path(out)
 
+# %% ../nbs/08_learner.ipynb #79caab87
+def _check_config(config, run):
+    "Say it if `config` is not that of a run of this version"
+    if not isinstance(config, dict) or 'net' not in config:
+        raise SaltError(f'{run}/config.json is not that of a run; restore it from a copy')
+    version = config.get('version', '')
+    if version.split('.')[:2] == __version__.split('.')[:2]: return
+    raise SaltError(f'run {run} was made by version {config.get("version")}, this is {__version__}; '
+        'install that version, or train again')
+
+# %% ../nbs/08_learner.ipynb #fda95320
 def read_config(
     run # The run's folder
-)->dict:
+)->dict: # What `config.json` holds
     "Read the settings of a run, and say it if this is none"
     run = Path(run)
-    if not run.is_dir(): raise SaltError(f'run {run} is missing; check the path, or train first: saltid train DATA --out {run}')
+    if not run.is_dir():
+        raise SaltError(f'run {run} is missing; check the path, or train first: saltid train DATA --out {run}')
     if not (run/'config.json').exists(): raise SaltError(f'{run} is no run: it has no config.json; check the path')
     config = read_json(run/'config.json')
-    if not isinstance(config, dict) or 'net' not in config: raise SaltError(f'{run}/config.json is not that of a run; restore it from a copy')
-    if config.get('version', '').split('.')[:2] != __version__.split('.')[:2]: raise SaltError(f'run {run} was made by version {config.get("version")}, this is {__version__}; install that version, or train again')
+    _check_config(config, run)
     return config
 
-# %% ../nbs/08_learner.ipynb #b9eefa50
+# %% ../nbs/08_learner.ipynb #5d8431dd
 def averaged(
     learn:Learner # The learner
 )->dict: # name -> tensor
@@ -559,6 +705,7 @@ def averaged(
     state = {**learn.model.state_dict(), **(ema.mean if ema and ema.mean else {})}
     return {k: v.detach().clone().contiguous() for k, v in state.items()}
 
+# %% ../nbs/08_learner.ipynb #1893b850
 class RunSaver(Callback):
     "Write a run's folder as training goes on"
     order, every = 80, 60.
@@ -568,92 +715,164 @@ class RunSaver(Callback):
         cycles:int=1, # Snapshots at the end of each, if more than one
         history=None # Lines of earlier sittings
     ):
-        self.run_path, self.clock, self.cycles, self.rows, self.saved = Path(run), clock, cycles, list(history or []), time.monotonic()
+        self.run_path, self.clock, self.cycles = Path(run), clock, cycles
+        self.rows, self.saved = list(history or []), time.monotonic()
 
-    def write_last(self, finished=False):
-        tensors, numbers = pack_state(self.learn)
-        numbers |= dict(epoch=len(self.rows), spent=self.clock.spent, plan=asdict(self.clock.plan), finished=finished)
-        _write_state(self.run_path/'last.safetensors', tensors, numbers)
-        self.saved = time.monotonic()
+# %% ../nbs/08_learner.ipynb #5c7d9cd6
+@patch
+def write_last(self:RunSaver,
+    finished:bool=False # Has training come to its end?
+):
+    "Write the whole state, and where the plan stands"
+    tensors, numbers = pack_state(self.learn)
+    numbers |= dict(epoch=len(self.rows), spent=self.clock.spent, plan=asdict(self.clock.plan), finished=finished)
+    _write_state(self.run_path/'last.safetensors', tensors, numbers)
+    self.saved = time.monotonic()
 
-# %% ../nbs/08_learner.ipynb #cd9f3972
+# %% ../nbs/08_learner.ipynb #dd9393bf
 @patch
 def after_batch(self:RunSaver):
     "Save the state once a minute"
     if self.training and time.monotonic() - self.saved > self.every: self.write_last()
 
+# %% ../nbs/08_learner.ipynb #7cc7114e
+def _scores(recorder):
+    "Losses and metrics of the last epoch, by name"
+    names = [n for n in recorder.metric_names if n not in ('epoch', 'time')]
+    return dict(zip(names, recorder.values[-1]))
+
+# %% ../nbs/08_learner.ipynb #3aab35b4
 @patch
 def _row(self:RunSaver):
     "A line of the history"
-    names = [n for n in self.recorder.metric_names if n not in ('epoch', 'time')]
-    values = dict(zip(names, self.recorder.values[-1]))
-    return dict(epoch=len(self.rows) + 1, step=self.clock.position, minutes=round(self.clock.spent/60, 3), lr=self.opt.hypers[-1]['lr'], **values)
+    lr, minutes = self.opt.hypers[-1]['lr'], round(self.clock.spent/60, 3)
+    return dict(epoch=len(self.rows) + 1, step=self.clock.position, minutes=minutes, lr=lr, **_scores(self.recorder))
 
+# %% ../nbs/08_learner.ipynb #8a91c901
+@patch
+def _check_loss(self:RunSaver, row):
+    "Stop a training whose loss is no number"
+    if math.isfinite(row['train_loss']) or self.clock.position == self.clock.done: return
+    raise SaltError(f'the loss is {row["train_loss"]} in epoch {row["epoch"]}; '
+        f'lower the learning rate (now {self.learn.lr:g}), or use --precision float32')
+
+# %% ../nbs/08_learner.ipynb #fa49ebca
+@patch
+def _keep_best(self:RunSaver, row):
+    "Write the weights if no epoch before was as good, and add the line"
+    best = max((r['mean_precision'] for r in self.rows), default=-1)
+    self.rows.append(row)
+    if row['mean_precision'] <= best: return
+    numbers = dict(epoch=row['epoch'], score=row['mean_precision'])
+    _write_state(self.run_path/'model.safetensors', averaged(self.learn), numbers)
+
+# %% ../nbs/08_learner.ipynb #a2f8ac85
+@patch
+def _snapshot(self:RunSaver):
+    "Keep the weights at the end of a cycle"
+    plan, k = self.clock.plan, self.clock.first_epoch + self.epoch
+    cycle = lambda step: math.floor(plan.progress(step)*self.cycles + 1e-9)
+    before, now = cycle(plan.ends[k-1] if k else 0), cycle(self.clock.position)
+    if self.cycles < 2 or now == before: return
+    _write_state(self.run_path/'snapshots'/f'{now}.safetensors', averaged(self.learn), dict(epoch=len(self.rows)))
+
+# %% ../nbs/08_learner.ipynb #acdc8eaf
 @patch
 def after_epoch(self:RunSaver):
     "Save history, state, and the weights if they are the best so far"
     row = self._row()
-    if not math.isfinite(row['train_loss']): raise SaltError(f'the loss is {row["train_loss"]} in epoch {row["epoch"]}; lower the learning rate (now {self.learn.lr:g}), or use --precision float32')
-    best = max((r['mean_precision'] for r in self.rows), default=-1)
-    self.rows.append(row)
-    if row['mean_precision'] > best: _write_state(self.run_path/'model.safetensors', averaged(self.learn), dict(epoch=row['epoch'], score=row['mean_precision']))
+    self._check_loss(row)
+    self._keep_best(row)
     self._snapshot()
     with new_file(self.run_path/'history.csv', overwrite=True) as f: pd.DataFrame(self.rows).to_csv(f, index=False)
     self.write_last()
 
 @patch
-def _snapshot(self:RunSaver):
-    "Keep the weights at the end of a cycle"
-    start = self.clock.plan.progress(self.clock.done)*self.cycles
-    end = self.clock.plan.progress(self.clock.position)*self.cycles
-    if self.cycles > 1 and math.floor(end + 1e-9) > math.floor(start + 1e-9):
-        _write_state(self.run_path/'snapshots'/f'{math.floor(end + 1e-9)}.safetensors', averaged(self.learn), dict(epoch=len(self.rows)))
+def after_fit(self:RunSaver):
+    "Note that the plan is done"
+    self.write_last(finished=True)
 
-@patch
-def after_fit(self:RunSaver): self.write_last(finished=True)
+# %% ../nbs/08_learner.ipynb #31b544af
+def _clock_text(seconds):
+    "Minutes and seconds"
+    return f'{int(seconds)//60}:{int(seconds) % 60:02d}'
 
-# %% ../nbs/08_learner.ipynb #9a70fa99
-def _clock_text(seconds): return f'{int(seconds)//60}:{int(seconds) % 60:02d}'
-
+# %% ../nbs/08_learner.ipynb #e2e5845c
 class Report(Callback):
     "Say in a line of text how training goes on"
     order = 90
-    def __init__(self, clock, stream=None): self.clock, self.stream = clock, stream or sys.stderr
+    def __init__(self,
+        clock:PlanClock, # Of this training
+        stream=None # Where to write; None for the error stream
+    ):
+        self.clock, self.stream = clock, stream or sys.stderr
+
     def before_fit(self): self.tty, self.last, self.score = self.stream.isatty(), 0, ''
-    def after_batch(self):
-        if not self.tty or not self.training or time.monotonic() - self.last < .5: return
-        self.last, share = time.monotonic(), self.pct_train
-        left = (self.clock.budget - self.clock.spent) if self.clock.budget else self.clock.spent*(1 - share)/max(share, 1e-3)
-        bar = '█'*round(share*20) + '░'*(20 - round(share*20))
-        self.stream.write(f'\r  training {bar} {share:4.0%}  loss {float(self.smooth_loss):.3f}{self.score}  {_clock_text(max(left, 0))} left   '); self.stream.flush()
-    def after_epoch(self):
-        v = dict(zip([n for n in self.recorder.metric_names if n not in ('epoch', 'time')], self.recorder.values[-1]))
-        self.score = f'  score {v.get("mean_precision", float("nan")):.3f}'
-        if not self.tty: print(f'epoch {self.clock.first_epoch + self.epoch + 1}/{self.clock.plan.epochs}  {_clock_text(self.clock.spent)}  loss {v["train_loss"]:.3f}  valid {v["valid_loss"]:.3f}{self.score}', file=self.stream, flush=True)
-    def after_fit(self):
-        if self.tty: self.stream.write('\n'); self.stream.flush()
 
-# %% ../nbs/08_learner.ipynb #70b29146
-def _bars(quiet, clock):
-    "The report of a training: fastai's bar in notebooks, a line elsewhere, or nothing"
-    return [] if quiet or IN_NOTEBOOK else [Report(clock)]
+# %% ../nbs/08_learner.ipynb #d222c425
+@patch
+def _line(self:Report):
+    "The line of a terminal"
+    share, spent, budget = self.pct_train, self.clock.spent, self.clock.budget
+    left = budget - spent if budget else spent*(1 - share)/max(share, 1e-3)
+    bar = '█'*round(share*20) + '░'*(20 - round(share*20))
+    loss = f'loss {float(self.smooth_loss):.3f}{self.score}'
+    return f'  training {bar} {share:4.0%}  {loss}  {_clock_text(max(left, 0))} left   '
 
+# %% ../nbs/08_learner.ipynb #72f99ce0
+@patch
+def after_batch(self:Report):
+    "Paint the line anew, at most twice a second"
+    if not self.tty or not self.training or time.monotonic() - self.last < .5: return
+    self.last = time.monotonic()
+    self.stream.write('\r' + self._line())
+    self.stream.flush()
+
+# %% ../nbs/08_learner.ipynb #249e80a4
+@patch
+def after_epoch(self:Report):
+    "Note the score; without a terminal write a line"
+    v, spent = _scores(self.recorder), _clock_text(self.clock.spent)
+    self.score = f'  score {v.get("mean_precision", float("nan")):.3f}'
+    if self.tty: return
+    epoch = f'{self.clock.first_epoch + self.epoch + 1}/{self.clock.plan.epochs}'
+    losses = f'loss {v["train_loss"]:.3f}  valid {v["valid_loss"]:.3f}'
+    print(f'epoch {epoch}  {spent}  {losses}{self.score}', file=self.stream, flush=True)
+
+@patch
+def after_fit(self:Report):
+    "Leave the line"
+    if self.tty: print(file=self.stream, flush=True)
+
+# %% ../nbs/08_learner.ipynb #a622e630
+@contextmanager
+def _watched(learn, clock, quiet):
+    "Train inside with the right report: its callbacks are given"
+    own = IN_NOTEBOOK and not quiet
+    with nullcontext() if own else learn.no_bar(), nullcontext() if own else learn.no_logging():
+        yield [] if quiet or IN_NOTEBOOK else [Report(clock)]
+
+# %% ../nbs/08_learner.ipynb #0987799b
 def _sit(learn, run, config, clock, rows=(), quiet=False):
     "One sitting of a run: train to the end of the plan"
     t = config['train']
     stop = [EarlyStoppingCallback(monitor='valid_loss', patience=t['patience'])] if t['patience'] else []
+    for cb in stop: cb.order = 95
     saver = RunSaver(run, clock, t['cycles'], rows)
-    hush = learn.no_bar() if quiet or not IN_NOTEBOOK else nullcontext()
-    log = learn.no_logging() if quiet or not IN_NOTEBOOK else nullcontext()
-    with hush, log: learn.fit_plan(clock.plan, t['cycles'], t['encoder_rate'], clock, [*stop, saver, *_bars(quiet, clock)])
+    with _watched(learn, clock, quiet) as report:
+        learn.fit_plan(clock.plan, t['cycles'], t['encoder_rate'], clock, [*stop, saver, *report])
     return learn
 
-# %% ../nbs/08_learner.ipynb #4082c671
+# %% ../nbs/08_learner.ipynb #7dd11082
 def _config(survey, learn, **train):
     "All settings of a run, as JSON can say them"
-    return dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, size=list(survey.size), data=learn.dls.settings, net=net_spec(learn.model), loss=learn.loss_func.spec,
-        precision=learn.precision, learner=dict(lr=learn.lr, wd=learn.wd, ema=getattr(_ema(learn), 'decay', 0), clip=getattr(getattr(learn, 'gradient_clip', None), 'max_norm', 0)), train=train)
+    clip = getattr(getattr(learn, 'gradient_clip', None), 'max_norm', 0)
+    opts = dict(lr=learn.lr, wd=learn.wd, ema=getattr(_ema(learn), 'decay', 0), clip=clip)
+    return dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, size=list(survey.size),
+        data=learn.dls.settings, net=net_spec(learn.model), loss=learn.loss_func.spec, precision=learn.precision,
+        learner=opts, train=train)
 
+# %% ../nbs/08_learner.ipynb #b0f270ca
 def _plan(learn, minutes, epochs, steps, start):
     "A plan from whichever of the three was said"
     n = learn.dls.train.pass_steps
@@ -662,7 +881,30 @@ def _plan(learn, minutes, epochs, steps, start):
     speed = measure_speed(learn, min(20, minutes*3))
     return plan_minutes(max(1., minutes*60*.97 - (time.monotonic() - start) - 2*speed[1]), *speed, n)
 
-# %% ../nbs/08_learner.ipynb #b1c8b1fc
+# %% ../nbs/08_learner.ipynb #4cd74f5b
+def _begin(learn, out, config, start, quiet):
+    "Plan, note the plan, and train from the first step"
+    t = config['train']
+    plan = _plan(learn, t['minutes'], t['epochs'], t['steps'], start)
+    budget = t['minutes'] and t['minutes']*60*.985
+    clock = PlanClock(plan, budget, spent=time.monotonic() - start)
+    write_json(out/'config.json', dict(version=__version__, **config, plan=asdict(plan)), overwrite=True)
+    return _sit(learn, out, config, clock, quiet=quiet)
+
+# %% ../nbs/08_learner.ipynb #0a1248e8
+def _check_out(out, overwrite, minutes):
+    "Say it if the folder is taken, or the time (None if another length was said) too short"
+    if minutes is not None: check_range('minutes', minutes, .05, 100_000)
+    if not out.exists() or overwrite or out.is_dir() and not any(out.iterdir()): return
+    raise SaltError(f'{out} exists; pass --overwrite (overwrite=True), or name another')
+
+# %% ../nbs/08_learner.ipynb #50f2529b
+def _loaders(survey, tfms, device, **settings):
+    "Loaders of a run; `tfms` may be a dict of arguments for `tile_tfms`"
+    if isinstance(tfms, dict): tfms = tile_tfms(**tfms)
+    return salt_dataloaders(survey, tfms=tfms, device=device, **settings)
+
+# %% ../nbs/08_learner.ipynb #1c6bfb32
 def train_run(
     survey, # `Survey`, or its path
     out, # The run's folder, to be made
@@ -673,7 +915,7 @@ def train_run(
     fold:int=0, # The fold to hold out
     n_folds:int=5, # Number of folds
     bs:int=32, # Tiles in a batch
-    tfms:dict=None, # Arguments of `tile_tfms`; None for its defaults
+    tfms=None, # Arguments of `tile_tfms` as a dict, or a list of transforms; None for its defaults
     cycles:int=1, # More than one: cosine cycles with a snapshot each
     encoder_rate:float=1., # Share of the learning rate that the encoder gets
     patience:int=0, # Stop when the validation loss has not fallen for so many epochs; 0 for never
@@ -683,93 +925,103 @@ def train_run(
     net=None, # As for `salt_learner`
     n_in:int=1, # Channels that the net takes
     **kwargs # For `salt_learner`: `loss`, `lr`, `weights`, `attention`, ...
-)->SaltLearner:
+)->SaltLearner: # Trained
     "Train on a survey and keep the run in a folder"
-    start, out = time.monotonic(), Path(out)
-    if not (epochs or steps): check_range('minutes', minutes, .05, 100_000)
-    if out.exists() and not overwrite and not (out.is_dir() and not any(out.iterdir())): raise SaltError(f'{out} exists; pass --overwrite (overwrite=True), or name another')
+    start, out, minutes = time.monotonic(), Path(out), minutes if epochs is None and steps is None else None
+    for name, v in (('epochs', epochs), ('steps', steps)):
+        if v is not None: check_range(name, v, 1, 10**9)
+    _check_out(out, overwrite, minutes)
     survey, device = as_survey(survey), check_device(device)
     set_seed(seed)
-    dls = salt_dataloaders(survey, fold, n_folds, bs, n_in, tfms=tfms, seed=seed, device=device)
+    dls = _loaders(survey, tfms, device, fold=fold, n_folds=n_folds, bs=bs, n_in=n_in, seed=seed)
     set_seed(seed)
     learn = salt_learner(dls, net, **kwargs)
-    train = dict(minutes=None if epochs or steps else minutes, epochs=epochs, steps=steps, seed=seed, cycles=cycles, encoder_rate=encoder_rate, patience=patience)
+    train = dict(minutes=minutes, epochs=epochs, steps=steps, seed=seed, cycles=cycles, encoder_rate=encoder_rate,
+        patience=patience) | (dict(tfms=tfms) if isinstance(tfms, dict) else {})
     config = _config(survey, learn, **train)
     new_run(out, config, overwrite)
     return _begin(learn, out, config, start, quiet)
 
-def _begin(learn, out, config, start, quiet):
-    "Plan, note the plan, and train from the first step"
-    t = config['train']
-    plan = _plan(learn, t['minutes'], t['epochs'], t['steps'], start)
-    clock = PlanClock(plan, t['minutes'] and t['minutes']*60*.985, spent=time.monotonic() - start)
-    write_json(out/'config.json', dict(version=__version__, **config, plan=asdict(plan)), overwrite=True)
-    return _sit(learn, out, config, clock, quiet=quiet)
-
-# %% ../nbs/08_learner.ipynb #c1755f13
+# %% ../nbs/08_learner.ipynb #c0f334a0
 def _weights(run, state):
     "Tensors of a run for prediction"
     file = dict(best='model', last='last').get(state)
     path = run/(f'{file}.safetensors' if file else f'snapshots/{state}.safetensors')
-    if not path.exists(): raise SaltError(f'run {run} has no {path.relative_to(run)}: it was stopped before its first epoch ended; go on with: saltid resume {run}')
-    tensors, numbers = _read_state(path)
-    return _part(tensors, 'ema.') and {**_part(tensors, 'net.'), **_part(tensors, 'ema.')} or _part(tensors, 'net.') if state == 'last' else tensors
+    if not path.exists(): raise SaltError(f'run {run} has no {path.relative_to(run)}: it was stopped before its '
+        f'first epoch ended; go on with: saltid resume {run}')
+    tensors, _ = _read_state(path)
+    return _part(tensors, 'net.') | _part(tensors, 'ema.') if state == 'last' else tensors
 
+# %% ../nbs/08_learner.ipynb #2a0f1404
+def _precision_here(config, net, device):
+    "The precision in which a run goes on, on this device"
+    if device.type == 'cuda' or config['precision'] == 'float32': return config['precision']
+    return fastest_precision(net, device, config['size'], config['data']['n_in'])
+
+# %% ../nbs/08_learner.ipynb #f9e8d51e
+def _from_config(config, net, survey, device, path):
+    "The learner of a config, its data not yet opened"
+    data, where, tfms = dict(config['data']), survey or config['survey'], config['train'].get('tfms')
+    dls = lambda: _loaders(as_survey(where, config['skip_bad']), tfms, device, **data)
+    precision = _precision_here(config, net, device)
+    return _assemble(dls, net, config['loss'], precision, device, config['learner'], path=path,
+        stats=tuple(data['stats']), n_in=data['n_in'])
+
+# %% ../nbs/08_learner.ipynb #38f67a93
 def load_run(
     path, # The run's folder
     survey=None, # `Survey` or path to train on; None for that of the run
     state:str='best', # 'best', 'last', or the number of a snapshot
     net:nn.Module=None, # For a run with a net of your own
     device=None # None for a GPU if there is one
-)->SaltLearner:
+)->SaltLearner: # Its data not yet opened
     "Load a run, for prediction or for more training"
     path, config, device = Path(path), read_config(path), check_device(device)
     net = net or make_net(config['net'])
     weights = _weights(path, state) if state else None
-    if weights:
-        try: net.load_state_dict(weights)
-        except RuntimeError: raise SaltError(f'the weights of run {path} do not fit its config.json; restore both from a copy, or train again') from None
-    return _learner(config, net, survey, device, path)
+    try:
+        if weights: net.load_state_dict(weights)
+    except RuntimeError: pass
+    else: return _from_config(config, net, survey, device, path)
+    raise SaltError(f'the weights of run {path} do not fit its config.json; restore both from a copy, or train again')
 
-def _learner(config, net, survey, device, path):
-    "The learner of a config, its data not yet opened"
-    data, opts = dict(config['data']), config['learner']
-    where = survey or config['survey']
-    dls = lambda: salt_dataloaders(as_survey(where, config['skip_bad']), device=device, **data)
-    precision = config['precision'] if device.type == 'cuda' or config['precision'] == 'float32' else fastest_precision(net, device, config['size'], data['n_in'])
-    if device.type == 'cuda' and precision == 'float32': precision = config['precision']
-    cbs = [*precision_cbs(precision, device), LossProgress()] + [EMA(opts['ema'])]*(opts['ema'] > 0) + [GradientClip(opts['clip'])]*(opts['clip'] > 0)
-    return SaltLearner(dls, net, loss_func=make_loss(config['loss']), opt_func=ADAMW, lr=opts['lr'], wd=opts['wd'], splitter=param_groups, path=path, cbs=cbs,
-        metrics=[MeanPrecision(), MIoU(), PixelAccuracy()], stats=tuple(data['stats']), n_in=data['n_in'], precision=precision, device=device)
+# %% ../nbs/08_learner.ipynb #c26b57cb
+def _fit_state(learn, tensors, numbers, run):
+    "Give the learner its state, or say that it is another's"
+    try: return unpack_state(learn, tensors, numbers)
+    except (RuntimeError, KeyError, ValueError): pass
+    raise SaltError(f'{run}/last.safetensors does not fit {run}/config.json; '
+        'restore both from a copy, or train again')
 
-# %% ../nbs/08_learner.ipynb #bf569cac
+# %% ../nbs/08_learner.ipynb #1d03c36f
+def _go_on(learn, run, config, tensors, numbers, start, quiet):
+    "Train from the state that was saved last"
+    t, done = config['train'], numbers['epoch']
+    learn.create_opt()
+    _fit_state(learn, tensors, numbers, run)
+    rows = pd.read_csv(run/'history.csv').to_dict('records')[:done] if done else []
+    budget = t['minutes'] and t['minutes']*60*.985
+    clock = PlanClock(Plan(**numbers['plan']), budget, done, numbers['spent'] + time.monotonic() - start)
+    return _sit(learn, run, config, clock, rows, quiet)
+
+# %% ../nbs/08_learner.ipynb #84d0019b
 def resume_run(
     run, # The run's folder
     survey=None, # Where the survey is now; None for where it was
     quiet:bool=False, # No report
     device=None # None for a GPU if there is one
-)->SaltLearner:
+)->SaltLearner: # Trained to the end of its plan
     "Go on with a run that was stopped"
     start, run, config, device = time.monotonic(), Path(run), read_config(run), check_device(device)
-    t = config['train']
-    set_seed(t['seed'])
+    set_seed(config['train']['seed'])
     learn = load_run(run, survey, state=None, device=device)
     config = {k: v for k, v in config.items() if k not in ('version', 'plan')}
     if not (run/'last.safetensors').exists(): return _begin(learn, run, config, start, quiet)
     tensors, numbers = _read_state(run/'last.safetensors')
     if numbers['finished']: return load_run(run, survey, device=device)
-    learn.create_opt()
-    _fit_state(learn, tensors, numbers, run)
-    rows = pd.read_csv(run/'history.csv').to_dict('records')[:numbers['epoch']] if numbers['epoch'] else []
-    clock = PlanClock(Plan(**numbers['plan']), t['minutes'] and t['minutes']*60*.985, numbers['epoch'], numbers['spent'] + time.monotonic() - start)
-    return _sit(learn, run, config, clock, rows, quiet)
+    return _go_on(learn, run, config, tensors, numbers, start, quiet)
 
-def _fit_state(learn, tensors, numbers, run):
-    "Give the learner its state, or say that it is another's"
-    try: unpack_state(learn, tensors, numbers)
-    except (RuntimeError, KeyError, ValueError): raise SaltError(f'{run}/last.safetensors does not fit {run}/config.json; restore both from a copy, or train again') from None
-
-# %% ../nbs/08_learner.ipynb #17e61d1e
+# %% ../nbs/08_learner.ipynb #376c3821
 def run_folders(
     path # A run, or a folder with runs in it
 )->list: # Their paths
@@ -780,42 +1032,46 @@ def run_folders(
     if not found: raise SaltError(f'no run at {path}; check the path, or train first: saltid train DATA --out {path}')
     return found
 
+# %% ../nbs/08_learner.ipynb #f6a1cffb
+def _line_of(run):
+    "What the table says of one run"
+    try: config = read_config(run)
+    except SaltError as e: return dict(run=str(run), note=str(e))
+    h, net, data = run/'history.csv', config['net'], config['data']
+    h = pd.read_csv(h) if h.exists() else pd.DataFrame(columns=['mean_precision', 'minutes', 'epoch'])
+    return dict(run=str(run), score=h['mean_precision'].max(), epochs=len(h), minutes=h['minutes'].max(),
+        net=net['config'].get('encoder', net['kind']), loss=config['loss'], fold=data['fold'], seed=data['seed'])
+
+# %% ../nbs/08_learner.ipynb #a33c27af
 def list_runs(
     path='runs' # A run, or a folder with runs in it
 )->pd.DataFrame: # One line a run
     "A table of runs: score, time, settings"
-    rows = []
-    for run in run_folders(path):
-        try: config, h = read_config(run), run/'history.csv'
-        except SaltError as e: rows.append(dict(run=str(run), note=str(e))); continue
-        h = pd.read_csv(h) if h.exists() else pd.DataFrame(columns=['mean_precision', 'minutes', 'epoch'])
-        net = config['net']
-        rows.append(dict(run=str(run), score=h['mean_precision'].max(), epochs=len(h), minutes=h['minutes'].max(), net=net['config'].get('encoder', net['kind']), loss=config['loss'],
-            fold=config['data']['fold'], seed=config['data']['seed']))
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_line_of(run) for run in run_folders(path)])
 
-# %% ../nbs/08_learner.ipynb #456b83fa
+# %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(
     survey, # `Survey`, or its path
     out, # Folder for the runs
     folds:int=5, # Number of folds
     minutes:float=30., # Time for all of them together
-    overwrite:bool=False, # Replace runs that are there; else those that are finished are kept, and others resumed
+    overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
     **kwargs # For `train_run`
 )->list: # The runs' paths
     "Train one run for each fold"
-    survey, out = as_survey(survey), Path(out)
-    if not (kwargs.get('epochs') or kwargs.get('steps')): check_range('minutes', minutes, .05*folds, 100_000)
-    for k in range(check_range('folds', folds, 2, 100)):
-        run = out/f'fold{k}'
-        if (run/'config.json').exists() and not overwrite: resume_run(run, survey, kwargs.get('quiet', False), kwargs.get('device'))
-        else: train_run(survey, run, minutes/folds, fold=k, n_folds=folds, overwrite=overwrite, **kwargs)
-    return [out/f'fold{k}' for k in range(folds)]
+    survey, out, k = as_survey(survey), Path(out), kwargs
+    if not (k.get('epochs') or k.get('steps')): check_range('minutes', minutes, .05*folds, 100_000)
+    runs = [out/f'fold{i}' for i in range(check_range('folds', folds, 2, 100))]
+    for i, run in enumerate(runs):
+        if (run/'config.json').exists() and not overwrite:
+            resume_run(run, survey, k.get('quiet', False), k.get('device'))
+        else: train_run(survey, run, minutes/folds, fold=i, n_folds=folds, overwrite=overwrite, **k)
+    return runs
 
-# %% ../nbs/08_learner.ipynb #9921be10
+# %% ../nbs/08_learner.ipynb #786cf5f0
 def plot_history(
     run # The run's folder
-):
+): # The two axes
     "Draw loss and score over the minutes of a run"
     h = pd.read_csv(Path(run)/'history.csv')
     fig, axs = plt.subplots(1, 2, figsize=(8,2.4), dpi=72, layout='constrained')

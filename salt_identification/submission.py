@@ -63,18 +63,20 @@ def to_masks(
     m = (p[:,0] > threshold if p.shape[1] == 1 else p.argmax(1)).astype(np.uint8)
     return _drop_small(_fill(m, holes), min_area)
 
-# %% ../nbs/10_submission.ipynb #e09c2d2b
+# %% ../nbs/10_submission.ipynb #8dd2c963
+def _check_twice(ids, what):
+    "No id twice"
+    if len(set(ids)) == len(ids): return
+    raise SaltError(f'{what}: tile {next(i for i in ids if ids.count(i) > 1)} is there twice; give each tile once')
+
+# %% ../nbs/10_submission.ipynb #927ac0c8
 def _check_ids(ids, wanted, what):
     "Each wanted id once, and no other"
-    if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        raise SaltError(f'{what}: tile {twice} is there twice; give each tile once')
-    missing, unknown = set(wanted) - set(ids), set(ids) - set(wanted)
-    if missing:
-        raise SaltError(f'{what} lacks tile {min(missing)} ({len(missing)} in all); predict every tile of the sample file')
-    if unknown:
-        n = f'{min(unknown)} ({len(unknown)} in all)'
-        raise SaltError(f'{what} has tile {n}, which the sample file does not have; leave it out')
+    _check_twice(ids, what)
+    sets = set(wanted) - set(ids), set(ids) - set(wanted)
+    missing, unknown = (f'{min(s)} ({len(s)} in all)' if s else None for s in sets)
+    if missing: raise SaltError(f'{what} lacks tile {missing}; predict every tile of the sample file')
+    if unknown: raise SaltError(f'{what} has tile {unknown}, which the sample file does not have; leave it out')
 
 # %% ../nbs/10_submission.ipynb #ad8d15a6
 def _order(ids, sample):
@@ -92,10 +94,11 @@ def _write_rles(ids, rles, path, overwrite):
             raise SaltError(f'{path} did not read back as it was written; is an id odd?')
     return Path(path)
 
-# %% ../nbs/10_submission.ipynb #676380f1
+# %% ../nbs/10_submission.ipynb #21dc9ebf
 def _check_pairs(ids, masks):
     "One mask an id"
-    if len(ids) != len(masks): raise SaltError(f'there are {len(ids)} ids and {len(masks)} masks; give one mask for each id')
+    if len(ids) == len(masks): return
+    raise SaltError(f'there are {len(ids)} ids and {len(masks)} masks; give one mask for each id')
 
 # %% ../nbs/10_submission.ipynb #08dff987
 def write_submission(
@@ -260,15 +263,15 @@ def _pieces(learners, survey, tta, bs, cut, holes, progress):
         done += len(tiles)
         if progress: progress(done, n)
 
-# %% ../nbs/10_submission.ipynb #3999f928
+# %% ../nbs/10_submission.ipynb #1124a64d
 @dataclass
 class Prediction:
-    "What was predicted: how many `tiles`, how many of them `empty`, `skipped` ones, the `threshold` and `min_area` used"
-    tiles:int
-    empty:int
-    skipped:dict
-    threshold:float
-    min_area:int
+    "What was predicted, and how"
+    tiles:int # Tiles predicted
+    empty:int # Of these, how many have an empty mask
+    skipped:dict # Those left out: id -> why
+    threshold:float # Probability used
+    min_area:int # Smallest area used, pixels
 
 # %% ../nbs/10_submission.ipynb #32de432c
 def _check_outputs(out, masks, overwrite):
@@ -319,7 +322,7 @@ def _write_all(pieces, survey, out, masks, cut, overwrite):
     if out: _write_rles(ids, [rles.get(i, '') for i in ids], out, overwrite)
     return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), *cut)
 
-# %% ../nbs/10_submission.ipynb #5b6a5b56
+# %% ../nbs/10_submission.ipynb #91edcab8
 def predict_submission(
     runs, # A run, a folder of runs, a list of either, or a list of learners
     survey, # `Survey`, or its path
@@ -336,6 +339,7 @@ def predict_submission(
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey and write them as a submission, as masks, or both"
     _check_outputs(out, masks, overwrite)
+    check_range('bs', bs, 1, 4096)
     survey, (learners, found) = as_survey(survey), _load(runs, device, out)
     cut = tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
     pieces = _pieces(learners, survey, tta, bs, cut, holes, progress)
@@ -373,10 +377,11 @@ def vote(
     salt = np.stack([sum(f[i].astype(int) for f in files)*2 > len(files) for i in ids])
     return write_submission(ids, salt, out, overwrite=overwrite)
 
-# %% ../nbs/10_submission.ipynb #8cd701d0
+# %% ../nbs/10_submission.ipynb #65b17334
 def _kind(parts):
     "What an ensemble is made of: 'maps', 'submissions' or 'runs'"
-    kinds = {'maps' if isinstance(p, Maps) else 'submissions' if Path(p).suffix.lower() == '.csv' else 'runs' for p in parts}
+    csv = lambda p: Path(p).suffix.lower() == '.csv'
+    kinds = {'maps' if isinstance(p, Maps) else 'submissions' if csv(p) else 'runs' for p in parts}
     if len(kinds) == 1: return kinds.pop()
     what = 'of ' + ' and '.join(sorted(kinds)) if kinds else 'empty'
     raise SaltError(f'the ensemble is {what}; give a list of maps, of submissions (.csv), or of runs')
