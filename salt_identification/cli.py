@@ -373,13 +373,13 @@ def _demo(args):
     _say('4/4 drawing')
     return _demo_page(args, out, survey, score)
 
-# %% ../nbs/11_cli.ipynb #a71366a0
+# %% ../nbs/11_cli.ipynb #8a229334
 def _demo_parser(sub):
     p = _command(sub, 'demo', _demo, 'make a synthetic survey, train on it, predict it and draw the result',
         'saltid demo --out demo')
     p.add_argument('--out', default='demo', help='folder to write to')
-    p.add_argument('--minutes', type=float, default=3., help='of training')
-    p.add_argument('--n', type=int, default=400, help='labelled tiles')
+    p.add_argument('--minutes', type=float, default=4., help='of training')
+    p.add_argument('--n', type=int, default=1200, help='labelled tiles')
     p.add_argument('--seed', type=int, default=0, help='same seed, same survey')
     _share(p, 'device', 'quiet', 'overwrite')
 
