@@ -21,7 +21,7 @@ from fastcore.basics import patch
 
 from .augment import tile_tfms
 from .files import SaltError, check_range
-from .tiles import Tiles, as_survey, show_tiles
+from .tiles import Tiles, _Part, as_survey, show_tiles
 
 # %% ../nbs/04_data.ipynb #3ee3c1ec
 def make_folds(
@@ -47,8 +47,9 @@ def tile_stats(
     tiles:Tiles # Tiles of the training part
 )->tuple: # (mean, standard deviation), white is 1
     "Mean and spread of the pixels of `tiles`"
-    h = np.bincount(tiles.images.ravel(), minlength=256)/tiles.images.size
-    v = np.arange(256)/255
+    some = (tiles[i:i+64].images for i in range(0, len(tiles), 64))
+    h = sum(np.bincount(a.ravel(), minlength=256) for a in some)
+    v, h = np.arange(256)/255, h/h.sum()
     mean = float((h*v).sum())
     return mean, max(float((h*(v - mean)**2).sum()**.5), 1e-3)
 
@@ -196,7 +197,7 @@ def _splitter(fold, n_folds, seed):
     "A function from items to (training, validation) numbers"
     def split(items):
         depths = None if items[0].depth is None else np.array([t.depth for t in items])
-        tiles = Tiles([t.id for t in items], None, np.stack([t.mask for t in items]), depths)
+        tiles = Tiles([t.id for t in items], None, [t.mask for t in items], depths)
         held_out = make_folds(tiles, n_folds, seed) == fold
         return np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out).tolist()
     return split
@@ -219,7 +220,7 @@ def salt_datablock(
 def _parts(tiles, fold, n_folds, seed):
     "Training and validation `Tiles`"
     folds = make_folds(tiles, n_folds, seed)
-    return tiles[folds != fold], tiles[folds == fold]
+    return _Part(tiles, folds != fold), _Part(tiles, folds == fold)
 
 # %% ../nbs/04_data.ipynb #5764c257
 def _stats(stats, n_in, train):
@@ -261,7 +262,7 @@ def salt_dataloaders(
     stats:tuple=None, # (mean, standard deviation); None: of the training part, or ImageNet's for 3 channels
     seed:int=0, # Same seed, same folds and same batches
     device=None, # Where batches go; None for fastai's default
-    num_workers:int=0, # Processes that read ahead; tiles are in memory, so 0 is fastest
+    num_workers:int=0, # Processes that read ahead; tiles are decoded already, so 0 is fastest
     val_bs:int=None # Tiles in a validation batch; None for `2*bs`
 )->SaltDataLoaders: # Training and validation
     "Load a survey for training: all folds but `fold`, held out for validation"

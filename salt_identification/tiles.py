@@ -6,11 +6,12 @@
 __all__ = ['COLOURS', 'SUFFIXES', 'Tiles', 'show_tiles', 'Source', 'Survey', 'find_survey', 'as_survey', 'Audit', 'audit']
 
 # %% ../nbs/01_tiles.ipynb #a4ef5d9e
-import hashlib, io, os, zipfile
+import hashlib, io, math, os, re, tempfile, zipfile
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,13 +19,13 @@ import pandas as pd
 from fastcore.basics import patch
 from PIL import Image
 
-from .files import SaltError, read_table
+from .files import SaltError, check_range, read_table
 from .rle import rle_decode, rle_encode
 
 # %% ../nbs/01_tiles.ipynb #6efef9c2
 @dataclass
 class Tiles:
-    "Tiles in memory, in the order of `ids`"
+    "Tiles, in the order of `ids`"
     ids:list # Names, one a tile
     images:np.ndarray # (N,H,W) uint8, grey
     masks:np.ndarray|None = None # (N,H,W) uint8, 0 and 1 for salt, or class numbers
@@ -38,28 +39,44 @@ class Tiles:
 
 # %% ../nbs/01_tiles.ipynb #4dce999b
 def _positions(ids, idx):
-    "Positions among `ids` of numbers, booleans, or ids"
-    if isinstance(idx, (int, np.integer)): idx = [idx]
+    "Positions among `ids` of a slice, numbers, booleans, or ids"
+    every = np.arange(len(ids))
+    if isinstance(idx, (slice, int, np.integer)): return np.atleast_1d(every[idx])
     if len(idx) and isinstance(idx[0], str):
         at = {id: i for i, id in enumerate(ids)}
         unknown = [id for id in idx if id not in at]
         if unknown: raise SaltError(f'tile {unknown[0]} is not among these {len(ids)}; `ids` lists them')
         idx = [at[id] for id in idx]
-    return np.arange(len(ids))[np.asarray(idx, dtype=None if len(idx) else int)]
+    return every[np.asarray(idx, dtype=None if len(idx) else int)]
 
 # %% ../nbs/01_tiles.ipynb #5e0e0a60
 @patch
 def __getitem__(self:Tiles, idx):
     "Tiles at `idx`: a slice, integers, booleans, or a list of ids"
-    if not isinstance(idx, slice): idx = _positions(self.ids, idx)
+    at = _positions(self.ids, idx)
+    if not isinstance(idx, slice): idx = at
     masks, depths = (None if a is None else a[idx] for a in (self.masks, self.depths))
-    return Tiles(np.array(self.ids, dtype=object)[idx].tolist(), self.images[idx], masks, depths)
+    return Tiles([self.ids[i] for i in at], self.images[idx], masks, depths)
+
+# %% ../nbs/01_tiles.ipynb #0c5ac233
+class _Part(Tiles):
+    "Tiles `idx` of `whole`, whose pixels are copied when somebody asks for them"
+    def __init__(self, whole, idx):
+        self.whole, self.rows = whole, _positions(whole.ids, idx)
+        self.ids = [whole.ids[i] for i in self.rows]
+        self.depths = None if whole.depths is None else whole.depths[self.rows]
+
+    def __getitem__(self, idx): return self.whole[self.rows[_positions(self.ids, idx)]]
+    size = property(lambda self: self.whole.size)
+    coverage = property(lambda self: self.whole.coverage[self.rows])
+    images = cached_property(lambda self: self.whole.images[self.rows])
+    masks = cached_property(lambda self: None if self.whole.masks is None else self.whole.masks[self.rows])
 
 # %% ../nbs/01_tiles.ipynb #b5fa2f3d
 @patch(as_prop=True)
 def coverage(self:Tiles):
     "Share of pixels that are salt (of any class but the background), (N,) float"
-    return (self.masks > 0).mean((1,2))
+    return np.fromiter((np.count_nonzero(m)/m.size for m in self.masks), float)
 
 # %% ../nbs/01_tiles.ipynb #c70222c1
 @patch(as_prop=True)
@@ -77,8 +94,8 @@ def flat(self:Tiles):
 @patch(as_prop=True)
 def vertical(self:Tiles):
     "Masks, neither empty nor full, whose columns are all salt or all rock, (N,) bool"
-    m = self.masks > 0
-    return (m == m[:,:1]).all((1,2)) & m.any((1,2)) & ~m.all((1,2))
+    every, some = self.masks.min(1) > 0, self.masks.max(1) > 0 # by column: is all of it salt, is any
+    return (every == some).all(1) & some.any(1) & ~every.all(1)
 
 # %% ../nbs/01_tiles.ipynb #76c58879
 def _array(x):
@@ -160,21 +177,29 @@ def _open_zip(path):
     raise SaltError(f'{path} {why}')
 
 # %% ../nbs/01_tiles.ipynb #4884bb96
-SUFFIXES = {'.png', '.tif', '.tiff', '.jpg', '.jpeg', '.bmp'}
+SUFFIXES = {'.png', '.tif', '.tiff', '.jpg', '.jpeg', '.bmp', '.gif', '.webp'}
 
+def _kind(name):
+    "'images' or 'masks' and the id, of the path of a picture; None for other files"
+    p = PurePosixPath(name.replace('\\', '/'))
+    if p.suffix.lower() not in SUFFIXES or any(d[0] == '.' or d == '__MACOSX' for d in p.parts): return
+    return 'masks' if 'masks' in [d.lower() for d in p.parts[:-1]] else 'images', p.stem
+
+# %% ../nbs/01_tiles.ipynb #f126ba35
 class Source:
     "The image files of one part of a survey: a folder, or a zip read in place"
     def __init__(self, path):
         self.path = Path(path)
         self._zip = _open_zip(self.path) if self.path.is_file() else None
         self.names = {'images': {}, 'masks': {}}
-        for p in map(Path, self._zip.namelist() if self._zip else _folder_names(self.path)):
-            kind = 'masks' if p.parent.name == 'masks' else 'images'
-            if p.suffix.lower() in SUFFIXES and p.name[0] != '.': self._add(kind, p)
+        for name in self._zip.namelist() if self._zip else _folder_names(self.path):
+            if found := _kind(name): self._add(*found, Path(name))
 
-    def _add(self, kind, p):
-        old = self.names[kind].setdefault(p.stem, p)
-        if old != p: raise SaltError(f'{self.path} has two {kind} for tile {p.stem}: {old} and {p}; keep one')
+    def _add(self, kind, id, p):
+        old = self.names[kind].setdefault(id, p)
+        if old == p: return
+        raise SaltError(f'{self.path} has two {kind} for tile {id}: {old} and {p}; keep one, '
+            'rename the other, or put masks into a folder called masks')
 
 # %% ../nbs/01_tiles.ipynb #9f6a957d
 @patch
@@ -212,6 +237,13 @@ def _image(img):
         raise SaltError('holds fractions, or numbers beyond 16 bits; scale it, and save it as 8-bit grey')
     return (a >> 8).astype(np.uint8)
 
+# %% ../nbs/01_tiles.ipynb #a322fe5a
+def _single(img):
+    "`img`, if it is one picture"
+    n = getattr(img, 'n_frames', 1)
+    if n > 1: raise SaltError(f'holds {n} pictures, expected one; save each in a file of its own')
+    return img
+
 # %% ../nbs/01_tiles.ipynb #185d150a
 _SKIP = 'or pass --skip-bad (skip_bad=True)'
 
@@ -247,7 +279,7 @@ def _pixels(source, kind, id, size, mode=None):
     "(H,W) uint8 of one file, checked against the survey's size and mode"
     img, what = _open(source, kind, id), _what(source, kind, id)
     _check_like(img, what, size, mode)
-    try: return (_mask if kind == 'masks' else _image)(img)
+    try: return (_mask if kind == 'masks' else _image)(_single(img))
     except SaltError as e: why = str(e)
     except Exception: why = 'is cut short or damaged; replace or remove it'
     raise SaltError(f'{what} {why}, {_SKIP}')
@@ -282,9 +314,11 @@ class Survey:
     "A survey on disk: Kaggle's layout, your own `images/` and `masks/`, or a bare folder of images to predict"
     def __init__(self,
         path, # The folder
-        skip_bad:bool=False # Leave out tiles that cannot be used, and list them in `skipped`
+        skip_bad:bool=False, # Leave out tiles that cannot be used, and list them in `skipped`
+        memory:int=None # Bytes that the pixels of a part may take in memory; None for half of what is free
     ):
         self.path, self.skip_bad, self.skipped = Path(path), skip_bad, {}
+        self.memory = memory if memory is None else check_range('memory', memory, 0, math.inf)
         _check_folder(self.path)
         self.sources = {part: _part(self.path, part) for part in ('train', 'test')}
         if not any(self.sources.values()): self.sources = _bare(self.path)
@@ -357,19 +391,45 @@ def _spread(ids): return ids[::max(1, len(ids)//20)]
 
 # %% ../nbs/01_tiles.ipynb #b648d787
 @patch
-def _headers(self:Survey, part, ids):
-    "((H,W), mode) of about twenty tiles of a part"
-    for id in _spread(ids):
-        try: img = _open(self.sources[part], 'images', id)
-        except SaltError: continue
-        yield img.size[::-1], img.mode
+def _some_images(self:Survey):
+    "About twenty images of each part, opened"
+    for part, ids in (('train', self.ids), ('test', self.test_ids)):
+        for id in _spread(ids):
+            try: img = _open(self.sources[part], 'images', id)
+            except SaltError: continue
+            yield img
+
+# %% ../nbs/01_tiles.ipynb #43766bfc
+@patch
+def _samples(self:Survey, mode, to=None):
+    "Pixels of about twenty images of a part that have `mode`, converted to another"
+    for img in self._some_images():
+        if img.mode != mode: continue
+        try: a = np.asarray(img.convert(to) if to else img)
+        except Exception: continue
+        yield a
+
+# %% ../nbs/01_tiles.ipynb #559e834b
+@patch
+def _check_greys(self:Survey, mode):
+    "Say it if the 16-bit images of the survey would be next to nothing in 8 bits"
+    if mode[0] != 'I': return
+    ends = [int(v) for a in self._samples(mode) for v in (a.min(), a.max())]
+    lo, hi = min(ends, default=0), max(ends, default=0)
+    if not 0 < hi - lo < 4096: return
+    greys = (hi >> 8) - (lo >> 8) + 1
+    raise SaltError(f'survey {self.path}: images of mode {mode} hold {lo} to {hi} only, {greys} of 256 greys; '
+        'scale all tiles alike to 0 to 65535, or save them as 8-bit grey')
 
 # %% ../nbs/01_tiles.ipynb #c2ed8b03
 def _usual(self):
     "((H,W), mode) of most tiles"
-    seen = Counter([*self._headers('train', self.ids), *self._headers('test', self.test_ids)])
-    if seen: return seen.most_common(1)[0][0]
-    raise SaltError(f'survey {self.path} holds no image that can be read; replace the files, or check the path')
+    seen = Counter((img.size[::-1], img.mode) for img in self._some_images())
+    if not seen:
+        raise SaltError(f'survey {self.path} holds no image that can be read; replace the files, or check the path')
+    size, mode = seen.most_common(1)[0][0]
+    self._check_greys(mode)
+    return size, mode
 
 _cached('_usual', _usual, '((H,W), mode) of most tiles')
 
@@ -478,13 +538,25 @@ def _read_one(self:Survey, id, masks):
 
 # %% ../nbs/01_tiles.ipynb #b71f5570
 @patch
+def _z_of(self:Survey, ids):
+    "Depths of `ids`, (N,) float32, or None"
+    return np.array([self.depths[i] for i in ids], np.float32) if self.depths else None
+
+@patch
 def _read_some(self:Survey, ids, masks):
     "`Tiles` of those of `ids` that can be used, or None"
-    got = [t for t in (self._read_one(id, masks) for id in ids) if t]
+    got = [t for t in (self._read_one(id, masks) for id in ids if id not in self.skipped) if t]
     if not got: return
     ids, images, ms = zip(*got)
-    depths = np.array([self.depths[i] for i in ids], np.float32) if self.depths else None
-    return Tiles(list(ids), np.stack(images), np.stack(ms) if masks else None, depths)
+    return Tiles(list(ids), np.stack(images), np.stack(ms) if masks else None, self._z_of(ids))
+
+# %% ../nbs/01_tiles.ipynb #d7215ff3
+@patch
+def _pieces(self:Survey, ids, masks, n=64):
+    "`Tiles` of `n` ids after the other"
+    for i in range(0, len(ids), n):
+        tiles = self._read_some(ids[i:i+n], masks)
+        if tiles: yield tiles
 
 # %% ../nbs/01_tiles.ipynb #d63a8712
 @patch
@@ -493,16 +565,74 @@ def _none_left(self:Survey, what):
     n, first = len(self.skipped), next(iter(self.skipped.values()), '')
     return SaltError(f'survey {self.path}{what}' + (f'; the first of {n} left out: {first}' if n else ''))
 
+# %% ../nbs/01_tiles.ipynb #fbd4ebdb
+_MEMORY = [('/proc/meminfo', r'MemAvailable:\s+(\d+)', 1024), ('/sys/fs/cgroup/memory.max', r'(\d+)', 1),
+    ('/sys/fs/cgroup/memory/memory.limit_in_bytes', r'(\d+)', 1)]
+
+def _said(file, pattern, unit):
+    "Bytes that a file of the system tells, or None"
+    try: found = re.search(pattern, Path(file).read_text())
+    except OSError: return
+    return int(found[1])*unit if found else None
+
+# %% ../nbs/01_tiles.ipynb #41376735
+def _free_memory(files=_MEMORY):
+    "Bytes of memory that can be counted on"
+    told = [n for n in (_said(*f) for f in files) if n]
+    if told: return min(told)
+    try: return os.sysconf('SC_PHYS_PAGES')*os.sysconf('SC_PAGE_SIZE')//2
+    except (AttributeError, OSError, ValueError): return 4*2**30
+
+# %% ../nbs/01_tiles.ipynb #da79c73d
+class _Pile:
+    "Room for `n` tiles of bytes: an array in memory, or a file without a name"
+    def __init__(self, n, size, in_memory):
+        self.n, self.size, self.in_memory = 0, size, in_memory
+        self.room = np.empty((n, *size), np.uint8) if in_memory else tempfile.TemporaryFile()
+
+    def add(self, some):
+        if self.in_memory: self.room[self.n:self.n+len(some)] = some
+        else: self.room.write(some)
+        self.n += len(some)
+
+    def array(self):
+        if self.in_memory: return self.room[:self.n]
+        with self.room as f: return np.asarray(np.memmap(f, np.uint8, 'r+', shape=(self.n, *self.size)))
+
+# %% ../nbs/01_tiles.ipynb #ad1cacb2
+@contextmanager
+def _disk_room():
+    "Say it if the temporary folder cannot take the pixels"
+    try: yield
+    except OSError as e: why = e.strerror or e
+    else: return
+    raise SaltError(f'the tiles do not fit into memory, and not into the folder for temporary files ({why}); '
+        'set TMPDIR to a folder with more room, or pass a larger memory=')
+
+# %% ../nbs/01_tiles.ipynb #c20f2cfe
+@patch
+def _piles(self:Survey, n, kinds):
+    "Room for `n` tiles, `kinds` times: images, masks"
+    limit = _free_memory()//2 if self.memory is None else self.memory
+    in_memory = n*kinds*math.prod(self.size) <= limit
+    return [_Pile(n, self.size, in_memory) for _ in range(kinds)]
+
 # %% ../nbs/01_tiles.ipynb #707fa608
 @patch
 def read(self:Survey,
     ids, # Which tiles
     masks:bool=False # Read their masks too
 )->Tiles:
-    "Read tiles from disk"
-    tiles = self._read_some(ids, masks)
-    if tiles is None: raise self._none_left(f': not one of {len(ids)} tiles can be used')
-    return tiles
+    "Read tiles from disk, to memory where they fit"
+    kept = []
+    with _disk_room():
+        piles = self._piles(len(ids), 1 + bool(masks))
+        for t in self._pieces(ids, masks):
+            kept += t.ids
+            for pile, a in zip(piles, (t.images, t.masks)): pile.add(a)
+        if not kept: raise self._none_left(f': not one of {len(ids)} tiles can be used')
+        images, ms = [*(p.array() for p in piles), None][:2]
+    return Tiles(kept, images, ms, self._z_of(kept))
 
 # %% ../nbs/01_tiles.ipynb #95ffafe6
 def _train(self):
@@ -531,9 +661,9 @@ def chunks(self:Survey,
     "Read a part in pieces, in constant memory"
     ids, some = self.ids if part == 'train' else self.test_ids, False
     if not ids: getattr(self, part) # says what is missing
-    for i in range(0, len(ids), n):
-        tiles = self._read_some([j for j in ids[i:i+n] if j not in self.skipped], part == 'train' and self.has_masks)
-        if tiles: some = True; yield tiles
+    for tiles in self._pieces(ids, part == 'train' and self.has_masks, n):
+        some = True
+        yield tiles
     if not some: raise self._none_left(f': not one of {len(ids)} tiles can be used')
 
 # %% ../nbs/01_tiles.ipynb #46a46070
@@ -608,6 +738,12 @@ def _counts(s, classes):
     if s.depths: counts['depth'] = f'{min(s.depths.values()):g} to {max(s.depths.values()):g}'
     return counts
 
+# %% ../nbs/01_tiles.ipynb #193cc0a3
+def _in_colour(s):
+    "Is one of about twenty images of a survey in colour?"
+    mode = s._usual[1]
+    return mode[0] not in '1LIF' and any((a != a[...,:1]).any() for a in s._samples(mode, 'RGB'))
+
 # %% ../nbs/01_tiles.ipynb #227f7bd0
 def audit(
     survey # `Survey`, or a path
@@ -616,6 +752,7 @@ def audit(
     s = Survey(as_survey(survey).path, skip_bad=True)
     odd, classes = _look(s)
     remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
+    if _in_colour(s): remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')
     return Audit(s, _counts(s, classes), list(s.skipped.values()), remarks, odd)
 
 # %% ../nbs/01_tiles.ipynb #014f2c34

@@ -147,6 +147,22 @@ def test_a_linked_folder(path, tmp_path):
     for k in ('images', 'masks'): (path/'train'/k).symlink_to(tmp_path/'elsewhere'/k, target_is_directory=True)
     assert Survey(path).train.ids == IDS
 
+def test_subfolders_and_junk(path, sound):
+    "Images and masks sorted into folders of their own; previews and other left-overs between them"
+    for kind in ('images', 'masks'):
+        for i, id in enumerate(IDS):
+            d = path/'train'/kind/('north' if i % 2 else 'south/line 7'); d.mkdir(parents=True, exist_ok=True)
+            shutil.move(path/'train'/kind/f'{id}.png', d)
+    (path/'train'/'images'/'.thumbnails').mkdir(); save(np.zeros((9,9), np.uint8), path/'train'/'images'/'.thumbnails'/'t03.png')
+    for name in ('Thumbs.db', '.DS_Store', '._t03.png', 'notes.txt'): (path/'train'/'images'/name).write_bytes(b'junk')
+    (path/'train'/'masks').rename(path/'train'/'Masks')
+    got, want = Survey(path).train, Survey(sound).train
+    assert got.ids == IDS and (got.images == want.images).all() and (got.masks == want.masks).all()
+
+def test_masks_in_a_folder_of_another_name(path):
+    (path/'train'/'masks').rename(path/'train'/'labels')
+    with bad('two images for tile t00', 'labels', 'put masks into a folder called masks'): Survey(path)
+
 def test_one_id_twice(path):
     shutil.copy(image(path), path/'train'/'images'/'t03.tif')
     with bad('two images for tile t03', 't03.png', 't03.tif', 'keep one'): Survey(path)
@@ -202,6 +218,25 @@ def test_zip_locked(path):
     f.write_bytes(data)
     with bad('image t00 in', 'or locked'): Survey(path).train
 
+def repack(path, rename=lambda n: n, extra=()):
+    "Zips of the survey whose entries have other names, and some more"
+    for part in ('train', 'test'):
+        files = {f.relative_to(path/part).as_posix(): f.read_bytes() for f in sorted((path/part).rglob('*.png'))}
+        shutil.rmtree(path/part)
+        with zipfile.ZipFile(path/f'{part}.zip', 'w') as z:
+            for name, data in [*((rename(f'{part}/{n}'), d) for n, d in files.items()), *((n, b'junk') for n in extra)]: z.writestr(name, data)
+    return path
+
+JUNK = ['Thumbs.db', 'images/Thumbs.db', 'images/.DS_Store', 'images/._t03.png', '__MACOSX/images/._t03.png', '__MACOSX/images/t03.png', 'masks/desktop.ini']
+
+@pytest.mark.parametrize('rename, extra', [(lambda n: n.split('/', 1)[1], JUNK), (lambda n: n, []), (lambda n: f'kaggle/{n}', JUNK), (lambda n: n.replace('/', '\\'), [])],
+    ids=['junk', 'train/images', 'deeper, and junk', 'backslashes'])
+def test_zips_that_are_fine(path, sound, rename, extra):
+    s, train, test, _ = load(repack(path, rename, extra))
+    s0, train0, test0, _ = load(sound)
+    assert train.ids == IDS and test.ids == TEST_IDS and s.skipped == {}
+    assert (train.images == train0.images).all() and (train.masks == train0.masks).all() and (test.images == test0.images).all()
+
 # Images
 
 def test_no_image(path):
@@ -256,6 +291,55 @@ def test_the_odd_one_comes_first(path):
 def test_floating_point_images(tmp_path):
     for i in range(3): save(np.random.default_rng(i).random((20,20)).astype(np.float32), tmp_path/f'{i}.tif')
     with bad('image 0 in', 'numbers beyond 16 bits', 'save it as 8-bit grey'): Survey(tmp_path).test
+
+def convert(path, change, suffix='.png'):
+    "Every image of the survey changed"
+    for f in sorted(path.rglob('images/*.png')):
+        img = change(Image.open(f).convert('L'))
+        f.unlink(); img.save(f.with_suffix(suffix))
+    return path
+
+FINE = {'.png': ['L', 'RGB', 'RGBA', 'LA', 'P', '16 bit'], '.tif': ['L', 'RGB', 'RGBA', 'LA', 'P', '16 bit'], '.TIFF': ['L'], '.bmp': ['L', 'RGB', 'P'], '.gif': ['L', 'P']}
+
+@pytest.mark.parametrize('suffix, change', [(s, c) for s, cs in FINE.items() for c in cs])
+def test_images_that_are_fine(path, sound, suffix, change):
+    deep = lambda img: Image.fromarray(np.asarray(img).astype(np.uint16)*257)
+    got, want = load(convert(path, deep if change == '16 bit' else lambda img: img.convert(change), suffix)), load(sound)
+    for k in (1, 2): assert (got[k].images == want[k].images).all()
+    assert got[1].ids == IDS and audit(path).remarks == audit(sound).remarks
+
+def test_images_as_jpeg(path, sound):
+    got, want = Survey(convert(path, lambda img: img.convert('RGB'), '.jpg')).train, Survey(sound).train
+    assert np.abs(got.images.astype(int) - want.images).mean() < 4 and (got.masks == want.masks).all()
+
+@pytest.mark.parametrize('times, plus, said', [(1, 0, '0 to 255 only, 1 of 256'), (4, 0, '0 to 1020 only, 4 of 256'), (16, 0, '0 to 4080 only, 16 of'), (1, 32700, '32700 to 32955 only, 2 of')])
+@pytest.mark.parametrize('dtype, mode', [(np.uint16, 'I;16'), (np.int32, 'I')])
+def test_faint_images(path, times, plus, said, dtype, mode):
+    "Of sixteen bits the upper eight are kept; where next to nothing is in them, it is said, also before a prediction"
+    convert(path, lambda img: Image.fromarray((np.asarray(img).astype(int)*times + plus).astype(dtype)), '.tif')
+    for f in (lambda s: s.train, lambda s: s.test, lambda s: s.image('t03'), lambda s: s.size, audit):
+        with bad(f'images of mode {mode} hold {said}', 'scale all tiles alike to 0 to 65535, or save them as 8-bit grey'): f(Survey(path, skip_bad=True))
+
+def test_one_faint_image(path):
+    "A quiet tile among others is what it is, and so is a survey of a single value to predict"
+    convert(path, lambda img: Image.fromarray(np.asarray(img).astype(np.uint16)*257))
+    save(np.resize(np.arange(1000, dtype=np.uint16), (101,101)), image(path))
+    assert Survey(path).train.images[3].max() == 3
+    shutil.rmtree(path/'train')
+    for id in TEST_IDS: save(np.full((101,101), 300, np.uint16), path/'test'/'images'/f'{id}.png')
+    assert (Survey(path).test.images == 1).all()
+
+def test_images_in_colour(path):
+    "They are read as their brightness, and the audit says so"
+    convert(path, lambda img: Image.merge('RGB', [img, img.point(lambda v: v//2), img]))
+    assert len(Survey(path).train) == 10 and 'images in colour' in ' '.join(audit(path).remarks)
+
+@pytest.mark.parametrize('which', [image, mask])
+def test_many_pictures_in_one_file(path, which):
+    img = Image.open(which(path)); which(path).unlink()
+    img.save(which(path).with_suffix('.tif'), save_all=True, append_images=[img]*2)
+    with bad(which(path).stem, 'holds 3 pictures, expected one', 'save each in a file of its own', '--skip-bad'): Survey(path).train
+    assert list(Survey(path, skip_bad=True).train.ids) == [i for i in IDS if i != which(path).stem]
 
 def test_all_flat(path):
     for id in IDS: save(np.full((101,101,3), 7, np.uint8), image(path, id))
@@ -516,6 +600,51 @@ def test_nothing_left(path):
     for id in IDS: mask(path, id).unlink()
     save(np.zeros((101,101), np.uint8), mask(path, 'zz'))
     with bad('no labelled tiles', 'the first of 11 left out: '): Survey(path, skip_bad=True).train
+
+# More tiles than memory
+
+@pytest.mark.parametrize('zipped', [False, True])
+@pytest.mark.parametrize('memory', [0, 10*101*101, 2*10*101*101 - 1, 2*10*101*101, None])
+def test_memory_or_file(path, sound, memory, zipped):
+    "Wherever the pixels lie, they are the same; also with tiles left out"
+    if zipped: zip_parts(path)
+    s, train, test, _ = load(path, memory=memory)
+    _, want, wanted, _ = load(sound)
+    assert (train.images == want.images).all() and (train.masks == want.masks).all() and (test.images == wanted.images).all()
+    for a, n in ((train.images, 20), (train.masks, 20), (test.images, 4)):
+        assert isinstance(a.base, np.memmap) == (memory is not None and n*101*101 > memory)
+        assert a.dtype == np.uint8 and a.flags.c_contiguous and a.flags.writeable
+
+def test_left_out_of_a_file(path):
+    for id in ('t00', 't07'): image(path, id).write_text('no image')
+    a, b = (Survey(path, skip_bad=True, memory=m).train for m in (None, 0))
+    assert a.ids == b.ids == [i for i in IDS if i not in ('t00', 't07')]
+    assert (a.images == b.images).all() and (a.masks == b.masks).all() and (a.depths == b.depths).all()
+    for id in IDS: image(path, id).write_text('no image')
+    with bad('not one of 10 tiles can be used'): Survey(path, skip_bad=True, memory=0).train
+
+def python(code, *args, **env):
+    env = dict(os.environ, PYTHONDONTWRITEBYTECODE='1', **env)
+    return subprocess.run([sys.executable, '-W', 'ignore', '-c', code, *map(str, args)], capture_output=True, text=True, cwd=ROOT, env=env)
+
+@pytest.mark.skipif(os.name != 'posix', reason='a process is killed in this way on POSIX only')
+def test_killed_with_a_file(sound, tmp_path):
+    "The file has no name, so nothing is left of it even then"
+    out = python('import os, signal, sys\nfrom salt_identification.tiles import Survey\ntiles = Survey(sys.argv[1], memory=0).train\n'
+        'print(type(tiles.images.base).__name__, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)', sound, TMPDIR=str(tmp_path))
+    assert out.stdout == 'memmap\n' and out.returncode == -9 and os.listdir(tmp_path) == []
+
+def test_no_room_for_the_file(sound, tmp_path):
+    "A process that may write files of 4,000 bytes only"
+    pytest.importorskip('resource')
+    out = python('import resource, sys\nfrom salt_identification.tiles import SaltError, Survey\nresource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n'
+        'try: Survey(sys.argv[1], memory=0).train\nexcept SaltError as e: print(e)\nprint(len(Survey(sys.argv[1]).train))', sound, TMPDIR=str(tmp_path))
+    assert out.returncode == 0, out.stderr[-2000:]
+    for said in ('not into the folder for temporary files (File too large)', 'set TMPDIR', 'pass a larger memory=', '\n10\n'): assert said in out.stdout
+
+@pytest.mark.parametrize('memory', ['2 GB', -1, float('nan')])
+def test_memory_is_no_number(path, memory):
+    with bad('memory is', 'expected 0 to inf'): Survey(path, memory=memory)
 
 # Writing
 
