@@ -30,7 +30,8 @@ def make_folds(
     seed:int=0 # Same seed, same folds
 )->np.ndarray: # (N,) int, the fold in which each tile is held out
     "Deal tiles out to `n` folds, alike in coverage and depth"
-    if n > len(tiles): raise SaltError(f'n_folds is {n}, but the survey has {len(tiles)} labelled tiles; ask for fewer folds')
+    if n > len(tiles):
+        raise SaltError(f'n_folds is {n}, but the survey has {len(tiles)} labelled tiles; ask for fewer folds')
     check_range('n_folds', n, 2, 1000)
     rng = np.random.default_rng(seed)
     depth = np.zeros(len(tiles)) if tiles.depths is None else tiles.depths
@@ -110,7 +111,8 @@ def check_classes(
 ):
     "Say it if the masks of `tiles` hold a class beyond `n_out`"
     top = int(tiles.masks.max(initial=0))
-    if top > max(1, n_out - 1): raise SaltError(f'masks hold class {top}, but n_out is {n_out}; pass n_out={top + 1}, or leave it out')
+    if top <= max(1, n_out - 1): return
+    raise SaltError(f'masks hold class {top}, but n_out is {n_out}; pass n_out={top + 1}, or leave it out')
 
 # %% ../nbs/04_data.ipynb #f4d01cda
 class TileDL(TfmdDL):
@@ -240,7 +242,7 @@ def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed):
 
 # %% ../nbs/04_data.ipynb #4de83ae7
 class SaltDataLoaders(DataLoaders):
-    "`DataLoaders` that know their survey: `survey`, `fold`, `stats`, `n_in`, `n_out`, `train_tiles`, `valid_tiles`, `settings`"
+    "`DataLoaders` with `survey`, `fold`, `stats`, `n_in`, `n_out`, `train_tiles`, `valid_tiles`, `settings`"
 
 def _dress(dls, settings, **attrs):
     "Give `dls` its class and attributes"

@@ -752,7 +752,8 @@ def audit(
     s = Survey(as_survey(survey).path, skip_bad=True)
     odd, classes = _look(s)
     remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
-    if _in_colour(s): remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')
+    if _in_colour(s):
+        remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')
     return Audit(s, _counts(s, classes), list(s.skipped.values()), remarks, odd)
 
 # %% ../nbs/01_tiles.ipynb #014f2c34
