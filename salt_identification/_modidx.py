@@ -732,7 +732,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'salt_identification.synth._unit': ('synth.html#_unit', 'salt_identification/synth.py'),
                                            'salt_identification.synth._wall': ('synth.html#_wall', 'salt_identification/synth.py'),
                                            'salt_identification.synth._water': ('synth.html#_water', 'salt_identification/synth.py'),
-                                           'salt_identification.synth._whole': ('synth.html#_whole', 'salt_identification/synth.py'),
                                            'salt_identification.synth._wobble': ('synth.html#_wobble', 'salt_identification/synth.py'),
                                            'salt_identification.synth._write_part': ( 'synth.html#_write_part',
                                                                                       'salt_identification/synth.py'),
