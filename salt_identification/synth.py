@@ -312,7 +312,7 @@ def synth_tile(
 )->tuple: # Image (H,W) uint8, mask (H,W) uint8 of class numbers, depth
     "Draw a tile, its mask and its depth"
     rng, size = np.random.default_rng(rng), _pair(size)
-    if n_classes not in (1, 3): raise SaltError(f'n_classes is {n_classes!r}, expected 1 (salt), or 3 (rock, water too)')
+    if n_classes not in (1, 3): raise SaltError(f'n_classes is {n_classes!r}, expected 1 (salt), or 3 (water too)')
     level = rng.random() if level is None else check_range('level', level, 0, 1)
     z, (y, x) = _depth(rng), _grid(size)
     if level < _FLAT: return _blank(rng, size), np.zeros(size, np.uint8), z
