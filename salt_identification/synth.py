@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .files import SaltError, check_range, new_folder
+from .files import SaltError, check_range, check_whole, new_folder
 from .rle import rle_encode
 from .tiles import Survey
 
@@ -280,19 +280,12 @@ def _water(rng, y, x, sigma, img, salt, share):
     echo = -_ricker(np.gradient(wet)[0], max(.9, .8*sigma))
     return img*(1-wet) + rng.normal(0, .5)*wet + 4*_peak(echo), wet
 
-# %% ../nbs/02_synth.ipynb #8c64d11d
-def _whole(name, value, lo, hi):
-    "`value` as an int, if it is a whole number from `lo` to `hi`"
-    if isinstance(value, np.generic): value = value.item()
-    if check_range(name, value, lo, hi) % 1: raise SaltError(f'{name} is {value}, expected a whole number')
-    return int(value)
-
 # %% ../nbs/02_synth.ipynb #b6c4d58c
 def _pair(size):
     "(height, width) from one number or two"
     pair = (size, size) if np.ndim(size) == 0 else tuple(size)
     if len(pair) != 2: raise SaltError(f'size is {size}, expected one number, or (height, width)')
-    return tuple(_whole('size', s, 16, 2048) for s in pair)
+    return tuple(check_whole('size', s, 16, 2048) for s in pair)
 
 # %% ../nbs/02_synth.ipynb #dcecdd72
 def _depth(rng):
@@ -319,7 +312,7 @@ def synth_tile(
 )->tuple: # Image (H,W) uint8, mask (H,W) uint8 of class numbers, depth
     "Draw a tile, its mask and its depth"
     rng, size = np.random.default_rng(rng), _pair(size)
-    if n_classes not in (1, 3): raise SaltError(f'n_classes is {n_classes}, expected 1 (salt), or 3 (with rock, water)')
+    if n_classes not in (1, 3): raise SaltError(f'n_classes is {n_classes!r}, expected 1 (salt), or 3 (water too)')
     level = rng.random() if level is None else check_range('level', level, 0, 1)
     z, (y, x) = _depth(rng), _grid(size)
     if level < _FLAT: return _blank(rng, size), np.zeros(size, np.uint8), z
@@ -384,8 +377,8 @@ def synth_survey(
     overwrite:bool=False # Replace the folder if it is there
 )->Survey: # The survey, opened
     "Write a survey of synthetic tiles to `path`, in the layout of the challenge"
-    n, seed, size = _whole('n', n, 1, 1_000_000), _whole('seed', seed, 0, 2**32 - 1), _pair(size)
-    n_test = max(1, n//4) if n_test is None else _whole('n_test', n_test, 0, 1_000_000)
+    n, seed, size = check_whole('n', n, 1, 1_000_000), check_whole('seed', seed, 0, 2**32 - 1), _pair(size)
+    n_test = max(1, n//4) if n_test is None else check_whole('n_test', n_test, 0, 1_000_000)
     with new_folder(path, overwrite) as root:
         train = _write_part(root, 'train', n, seed, size, n_classes)
         test = _write_part(root, 'test', n_test, seed, size, n_classes)
