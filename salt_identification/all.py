@@ -20,6 +20,7 @@ from .data import *
 from .unet import *
 from .losses import *
 from .metrics import *
+from .training import *
 from .learner import *
 from .tta import *
 from .submission import *

@@ -287,6 +287,19 @@ def show_batch(self:TileDL,
     masks = b[1][:max_n] if len(b) > 1 else None
     return show_tiles((b[0][:max_n]*255).clamp(0, 255), masks, ncols=ncols)
 
+# %% ../nbs/04_data.ipynb #3927642d
+@patch
+def show_results(self:TileDL,
+    b, # A batch with masks
+    out, # (B,H,W) predicted masks
+    max_n:int=6, # Tiles at most
+    ncols:int=6, # Tiles in a row
+    **kwargs # Not used; fastai passes them on
+):
+    "Draw tiles of a batch with the truth and a prediction"
+    x, y = self.decode(b)[:2]
+    return show_tiles((x[:max_n]*255).clamp(0, 255), y[:max_n], out[:max_n], ncols=ncols)
+
 # %% ../nbs/04_data.ipynb #9017bcb1
 @patch
 def test_dl(self:SaltDataLoaders,

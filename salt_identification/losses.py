@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ACTS', 'LOSSES', 'plain', 'TileLoss', 'BCELoss', 'FocalLoss', 'DiceLoss', 'lovasz_weights', 'lovasz_hinge',
-           'LovaszHingeLoss', 'SymmetricLovaszLoss', 'SumLoss', 'SwitchLoss', 'make_loss']
+           'LovaszHingeLoss', 'SymmetricLovaszLoss', 'SumLoss', 'SwitchLoss', 'make_loss', 'loss_spec']
 
 # %% ../nbs/06_losses.ipynb #976e1b34
 import re
@@ -255,3 +255,6 @@ def make_loss(
         raise SaltError(f'loss {spec!r}: {at!r} is no share of the training; '
             'write it as in "bce>lovasz@0.5"') from None
     return SwitchLoss(_sum(first), _sum(then), at)
+
+# %% ../nbs/06_losses.ipynb #37772c21
+def loss_spec(l): return getattr(l, 'spec', 'custom')

@@ -100,9 +100,9 @@ def test_bad_runs(saltid, run, survey, tmp_path):
 def test_resume_another_net(saltid, run):
     config = json.loads((run/'config.json').read_text())
     (run/'config.json').write_text(json.dumps(config | dict(net=dict(kind='Unet', config=dict(encoder='slim16')))))
-    from salt_identification.learner import _read_state, _write_state
-    tensors, numbers = _read_state(run/'last.safetensors')
-    _write_state(run/'last.safetensors', tensors, numbers | dict(finished=False))
+    from salt_identification.training import read_state, write_state
+    tensors, numbers = read_state(run/'last.safetensors')
+    write_state(run/'last.safetensors', tensors, numbers | dict(finished=False))
     refused(saltid('resume', run, '--device', 'cpu', '--quiet'), 'does not fit')
 
 def test_bad_weights(saltid, small, tmp_path):
@@ -140,9 +140,9 @@ def test_nothing_is_overwritten(saltid, small, run, tmp_path):
     assert (tmp_path/'s.csv').read_text() == 'mine' and {p: p.read_bytes() for p in was} == was
 
 def test_full_disk(saltid, small, trained, tmp_path, monkeypatch):
-    import salt_identification.learner as learner
+    import salt_identification.training as training
     def full(*args, **kw): raise OSError(errno.ENOSPC, 'No space left on device')
-    monkeypatch.setattr(learner, 'save_file', full)
+    monkeypatch.setattr(training, 'save_file', full)
     refused(saltid('train', small, '--out', tmp_path/'out', *TRAIN), 'the disk is full; free some space')
     assert not list((tmp_path/'out').glob('.*'))
     monkeypatch.setattr(pd.DataFrame, 'to_csv', full)
