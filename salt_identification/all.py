@@ -14,6 +14,7 @@ from fastai.vision.data import *
 from .files import *
 from .rle import *
 from .tiles import *
+from .neighbours import *
 from .synth import *
 from .augment import *
 from .data import *
