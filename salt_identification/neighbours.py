@@ -110,17 +110,22 @@ def _check_images(images):
         raise SaltError(f'tiles are {x.shape[1]}x{x.shape[2]}, expected 8x8 at least to compare edges')
     return x
 
+def _strips(name, parts):
+    "The strips of that name of several arrays of images, one after the other"
+    return np.concatenate([_STRIPS[name](x) for x in parts])
+
 # %% ../nbs/01a_neighbours.ipynb #8d0af7cf
 def find_neighbours(
-    images, # `Tiles`, or (N,H,W) grey array: all of a survey, with and without labels
+    images, # `Tiles`, or (N,H,W) grey array, or a list of either, numbered on: all of a survey, labelled or not
     margin:float=2., # By how many spreads a pair must stand out from the second best, from both sides
     sides:dict=None # name -> `Side`; all of `SIDES` if None
 )->pd.DataFrame: # a, b (numbers of tiles), side (where b lies, seen from a), margin
     "Find the tiles that touch, cross or overlap, by their edges"
-    x, found = _check_images(images), []
+    parts = [_check_images(p) for p in (images if isinstance(images, (list, tuple)) else [images])]
+    found = []
     check_range('margin', margin, 0, 100)
     for name, s in (SIDES if sides is None else sides).items():
-        a, b, ahead, r = _matches(_STRIPS[s.of_a](x), _STRIPS[s.of_b](x), margin)
+        a, b, ahead, r = _matches(_strips(s.of_a, parts), _strips(s.of_b, parts), margin)
         ok = (r > .98 if s.shared else r > 0) & ((a < b) | (s.of_a != s.of_b))
         found.append(pd.DataFrame(dict(a=a, b=b, side=name, margin=ahead))[ok])
     return pd.concat(found, ignore_index=True)
