@@ -30,7 +30,7 @@ def _deal(groups, kinds, order, n, rng):
     "Fold of each group, dealt out in the order of its first tile: to the fold that lacks most of what it holds"
     held = np.zeros((groups.max() + 1, kinds.max() + 2))
     np.add.at(held, (groups, kinds), 1)
-    held[:,-1] = held.sum(1)/10
+    held[:,-1] = held.sum(1)/2
     lacks, folds = np.tile(held.sum(0)/n, (n,1)), np.full(len(held), -1)
     for g in groups[order]:
         if folds[g] >= 0: continue

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ACTS', 'LOSSES', 'plain', 'TileLoss', 'BCELoss', 'FocalLoss', 'DiceLoss', 'lovasz_weights', 'lovasz_hinge',
-           'LovaszHingeLoss', 'SymmetricLovaszLoss', 'SumLoss', 'SwitchLoss', 'make_loss', 'loss_spec']
+           'LovaszHingeLoss', 'SymmetricLovaszLoss', 'SumLoss', 'SwitchLoss', 'loss_spec', 'make_loss']
 
 # %% ../nbs/06_losses.ipynb #976e1b34
-import re
+import ast, inspect, re
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +69,6 @@ def decodes(self:TileLoss,
 # %% ../nbs/06_losses.ipynb #3a692110
 class BCELoss(TileLoss):
     "Binary cross entropy for one channel, cross entropy for more"
-    spec = 'bce'
     def binary(self, x, y): return F.binary_cross_entropy_with_logits(x, y, reduction='none').mean(1)
     def multi(self, x, y): return F.cross_entropy(x, y, reduction='none').mean(1)
 
@@ -77,6 +76,13 @@ class BCELoss(TileLoss):
 def _focus(ce, gamma):
     "Cross entropies, each turned down by how well its pixel is known"
     return (-torch.expm1(-ce)).clamp(min=1e-8)**gamma*ce if gamma else ce
+
+# %% ../nbs/06_losses.ipynb #b71cc2ce
+def _alpha(alpha):
+    "`alpha` as None, a number from 0 to 1, or a list of weights"
+    if hasattr(alpha, 'tolist'): alpha = alpha.tolist()
+    if isinstance(alpha, (list, tuple)): return [check_range('a weight in alpha', w, 0, 1e6) for w in alpha]
+    return alpha if alpha is None else check_range('alpha', alpha, 0, 1)
 
 # %% ../nbs/06_losses.ipynb #8fac0920
 class FocalLoss(TileLoss):
@@ -87,12 +93,14 @@ class FocalLoss(TileLoss):
         reduction:str='mean' # 'mean', 'sum' or 'none'
     ):
         super().__init__(reduction)
-        self.gamma, self.alpha, self.spec = check_range('gamma', gamma, 0, 100), alpha, 'focal'
+        self.gamma, self.alpha = check_range('gamma', gamma, 0, 100), _alpha(alpha)
 
 # %% ../nbs/06_losses.ipynb #ffe06996
 @patch
 def binary(self:FocalLoss, x, y):
     "Focal loss of each tile, (B,)"
+    if isinstance(self.alpha, list):
+        raise SaltError(f'alpha is {self.alpha}, but there is one channel; give one number, the weight of salt')
     fl = _focus(F.binary_cross_entropy_with_logits(x, y, reduction='none'), self.gamma)
     if self.alpha is not None: fl = fl*(self.alpha*y + (1 - self.alpha)*(1 - y))
     return fl.mean(1)
@@ -101,22 +109,25 @@ def binary(self:FocalLoss, x, y):
 @patch
 def multi(self:FocalLoss, x, y):
     "Focal loss of each tile, (B,)"
-    fl = _focus(F.cross_entropy(x, y, reduction='none'), self.gamma)
-    if self.alpha is not None: fl = fl*torch.as_tensor(self.alpha, dtype=fl.dtype, device=fl.device)[y]
-    return fl.mean(1)
+    fl, n = _focus(F.cross_entropy(x, y, reduction='none'), self.gamma), x.shape[1]
+    if self.alpha is None: return fl.mean(1)
+    if not isinstance(self.alpha, list) or len(self.alpha) != n:
+        raise SaltError(f'alpha is {self.alpha}, but there are {n} classes; give a list with a weight for each')
+    return (fl*torch.tensor(self.alpha, dtype=fl.dtype, device=fl.device)[y]).mean(1)
 
 # %% ../nbs/06_losses.ipynb #8f766f14
 class DiceLoss(TileLoss):
     "One minus the soft Dice of each tile; for classes the mean over all but the background"
-    spec = 'dice'
     def __init__(self,
         smooth:float=1., # Pixels added above and below
         reduction:str='mean' # 'mean', 'sum' or 'none'
     ):
         super().__init__(reduction)
-        self.smooth = smooth
+        self.smooth = check_range('smooth', smooth, 0, 1e6)
 
-    def soft(self, p, y): return 1 - (2*(p*y).sum(-1) + self.smooth)/(p.sum(-1) + y.sum(-1) + self.smooth)
+    def soft(self, p, y):
+        s = max(self.smooth, 1e-7)
+        return 1 - (2*(p*y).sum(-1) + s)/(p.sum(-1) + y.sum(-1) + s)
 
 # %% ../nbs/06_losses.ipynb #aa871fa9
 @patch
@@ -155,13 +166,12 @@ def lovasz_hinge(
 # %% ../nbs/06_losses.ipynb #cb4ca768
 class LovaszHingeLoss(TileLoss):
     "Lovasz hinge for one channel, Lovasz-Softmax over the classes present for more"
-    spec = 'lovasz'
     def __init__(self,
         act:str='elu', # 'elu' (plus 1), or the paper's 'relu'
         reduction:str='mean' # 'mean', 'sum' or 'none'
     ):
         super().__init__(reduction)
-        if act not in ACTS: raise SaltError(f'act is {act!r}, expected elu or relu')
+        if act not in list(ACTS): raise SaltError(f'act is {act!r}, expected elu or relu')
         self.act = act
 
     def binary(self, x, y): return lovasz_hinge(x, y, self.act)
@@ -178,22 +188,28 @@ def multi(self:LovaszHingeLoss, x, y):
 # %% ../nbs/06_losses.ipynb #694ecdf3
 class SymmetricLovaszLoss(LovaszHingeLoss):
     "Mean of the Lovasz hinge for salt and for rock; Lovasz-Softmax has both sides already"
-    spec = 'symlovasz'
     def binary(self, x, y): return (lovasz_hinge(x, y, self.act) + lovasz_hinge(-x, 1 - y, self.act))/2
+
+# %% ../nbs/06_losses.ipynb #86916cc8
+def _part(loss):
+    "`loss`, if it can be part of another one"
+    if hasattr(loss, 'progress'): raise SaltError('a switch inside another loss would never switch; put it outermost')
+    if isinstance(loss, TileLoss): return loss
+    raise SaltError(f'{type(loss).__name__} cannot be part of another loss; make it a TileLoss with binary and multi')
 
 # %% ../nbs/06_losses.ipynb #29d456b4
 class SumLoss(TileLoss):
     "Several losses with weights"
     def __init__(self,
         losses, # List of losses
-        weights=None, # One each; None for 1
+        weights=None, # One each, 0 or more; None for 1
         reduction:str='mean' # 'mean', 'sum' or 'none'
     ):
         super().__init__(reduction)
-        self.losses, self.weights = nn.ModuleList(losses), list(weights or [1.]*len(losses))
-        if len(self.weights) != len(losses):
-            raise SaltError(f'{len(losses)} losses have {len(self.weights)} weights; give one each')
-        self.spec = '+'.join(l.spec if w == 1 else f'{w:g}*{l.spec}' for l, w in zip(losses, self.weights))
+        self.losses = nn.ModuleList([_part(l) for l in losses])
+        self.weights = [check_range('a weight', w, 0, 1e6) for w in weights or [1.]*len(self.losses)]
+        if not 0 < len(self.losses) == len(self.weights):
+            raise SaltError(f'{len(self.losses)} losses have {len(self.weights)} weights; give one each')
 
     def binary(self, x, y): return sum(w*l.binary(x, y) for l, w in zip(self.losses, self.weights))
     def multi(self, x, y): return sum(w*l.multi(x, y) for l, w in zip(self.losses, self.weights))
@@ -209,8 +225,7 @@ class SwitchLoss(TileLoss):
         reduction:str='mean' # 'mean', 'sum' or 'none'
     ):
         super().__init__(reduction)
-        self.first, self.then, self.at = first, then, check_range('at', at, 0, 1e6)
-        self.spec = f'{first.spec}>{then.spec}@{at:g}'
+        self.first, self.then, self.at = _part(first), _part(then), check_range('at', at, 0, 1e6)
 
     def binary(self, x, y): return self.now.binary(x, y)
     def multi(self, x, y): return self.now.multi(x, y)
@@ -225,36 +240,121 @@ def now(self:SwitchLoss):
 # %% ../nbs/06_losses.ipynb #a5975837
 LOSSES = dict(bce=BCELoss, focal=FocalLoss, dice=DiceLoss, lovasz=LovaszHingeLoss, symlovasz=SymmetricLovaszLoss)
 
+# %% ../nbs/06_losses.ipynb #105b7104
+def _arguments(loss):
+    "Names and values of the arguments of `loss` that are not at their default; KeyError if one was not kept"
+    params = inspect.signature(type(loss)).parameters.values()
+    return {p.name: vars(loss)[p.name] for p in params if vars(loss)[p.name] != p.default}
+
+# %% ../nbs/06_losses.ipynb #d0f862c2
+def _say(v):
+    "A value as text that reads back as the same value"
+    if isinstance(v, (list, tuple)): return f'[{",".join(map(_say, v))}]'
+    return repr(float(v)).removesuffix('.0').replace('e+', 'e') if isinstance(v, (int, float)) else str(v)
+
+# %% ../nbs/06_losses.ipynb #7af1a3f2
+def _write_term(loss, weight, reduction):
+    "A term such as `0.5*focal(gamma=3)`; KeyError if `loss` has no name"
+    name = {cls: name for name, cls in LOSSES.items()}[type(loss)]
+    args = _arguments(loss) | (dict(reduction=reduction) if reduction != 'mean' else {})
+    if reduction == 'mean': args.pop('reduction', None)
+    args = ','.join(f'{k}={_say(v)}' for k, v in args.items())
+    return ('' if weight == 1 else f'{_say(weight)}*') + name + (f'({args})' if args else '')
+
+# %% ../nbs/06_losses.ipynb #c024ba1e
+def _write_sum(loss, weight, reduction):
+    "A loss as terms with a plus between them"
+    if type(loss) is not SumLoss: return _write_term(loss, weight, reduction)
+    return '+'.join(_write_sum(l, w*weight, reduction) for l, w in zip(loss.losses, loss.weights))
+
+# %% ../nbs/06_losses.ipynb #01848bdc
+def loss_spec(
+    loss # Any loss
+)->str: # From which `make_loss` makes it again, or 'custom' for a loss of one's own
+    "Write a loss down in a line of text"
+    reduction = getattr(loss, 'reduction', 'mean')
+    try:
+        if type(loss) is not SwitchLoss: return _write_sum(loss, 1, reduction)
+        first, then = (_write_sum(l, 1, reduction) for l in (loss.first, loss.then))
+        return f'{first}>{then}@{_say(loss.at)}'
+    except KeyError: return 'custom'
+
+@patch(as_prop=True)
+def spec(self:TileLoss):
+    "This loss in a line of text, as `loss_spec` writes it"
+    return loss_spec(self)
+
+# %% ../nbs/06_losses.ipynb #b27150e8
+def _read_value(s):
+    "A number, a list of numbers or a word, from text"
+    if re.fullmatch(r'[a-zA-Z]\w*', s) and s != 'None': return s
+    try: return ast.literal_eval(s)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        raise SaltError(f'{s[:40]!r} is no number, no list of numbers and no word') from None
+
+# %% ../nbs/06_losses.ipynb #93358da3
+def _outside(sep, brackets, s):
+    "Split `s` at each `sep` that is not inside of `brackets`"
+    a, b = map(re.escape, brackets)
+    return [p.strip() for p in re.split(f'{re.escape(sep)}(?![^{a}]*{b})', s)]
+
+# %% ../nbs/06_losses.ipynb #b497b871
+def _read_arguments(name, text):
+    "The arguments in the brackets of a term, as a dict"
+    takes, out = list(inspect.signature(LOSSES[name]).parameters), {}
+    for part in filter(None, _outside(',', '[]', text)):
+        k, _, v = (o.strip() for o in part.partition('='))
+        if k not in takes or k in out:
+            raise SaltError(f'loss {name}: argument {k!r} is not known or was there before; '
+                f'it takes {", ".join(takes)}, as in {name}({takes[0]}=...)')
+        try: out[k] = _read_value(v)
+        except SaltError as e: raise SaltError(f'loss {name}: {k} {e}') from None
+    return out
+
 # %% ../nbs/06_losses.ipynb #d738cfdd
-_TERM = re.compile(r'(?:((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\*)?(\w+)')
+_TERM = re.compile(r'(?:((?:\d+\.?\d*|\.\d+)(?:e-?\d+)?)\s*\*\s*)?(\w+)\s*(?:\((.*)\))?')
 
 def _term(s):
-    "(weight, loss) of a term such as `0.5*dice`"
+    "(weight, loss) of a term such as `0.5*focal(gamma=3)`"
     m = _TERM.fullmatch(s.strip())
-    if m and m[2] in LOSSES: return float(m[1] or 1), LOSSES[m[2]]()
+    if m and m[2] in LOSSES: return float(m[1] or 1), LOSSES[m[2]](**_read_arguments(m[2], m[3] or ''))
     raise SaltError(f'loss {s.strip()!r} is not known; use {", ".join(LOSSES)}, '
-        'as in "bce+0.5*dice" or "bce>lovasz@0.5"')
+        'as in "bce+0.5*dice", "focal(gamma=3)" or "bce>lovasz@0.5"')
+
+# %% ../nbs/06_losses.ipynb #d08d8ec5
+def _reduction(losses, s):
+    "The one reduction of `losses`"
+    kinds = {getattr(l, 'reduction', 'mean') for l in losses}
+    if len(kinds) == 1: return kinds.pop()
+    raise SaltError(f'loss {s!r} has several reductions ({", ".join(sorted(kinds))}); '
+        'write the same one for each part')
 
 # %% ../nbs/06_losses.ipynb #c70651dd
 def _sum(s):
     "A sum of terms, or the one term"
-    weights, losses = zip(*map(_term, s.split('+')))
-    return losses[0] if len(losses) == 1 and weights[0] == 1 else SumLoss(list(losses), list(weights))
+    weights, losses = zip(*map(_term, _outside('+', '()', s)))
+    if len(losses) == 1 and weights[0] == 1: return losses[0]
+    return SumLoss(list(losses), list(weights), _reduction(losses, s))
 
-# %% ../nbs/06_losses.ipynb #e0aecdfa
-def make_loss(
-    spec # Such as 'bce', 'bce+0.5*dice', 'bce>lovasz@0.5'; a loss is given back as it is
-)->nn.Module: # With a `spec` from which it can be made again
-    "Make a loss by its name"
-    if not isinstance(spec, str): return spec
-    first, _, rest = spec.partition('>')
-    if not rest: return _sum(first)
-    then, _, at = rest.partition('@')
-    try: at = float(at or .5)
+# %% ../nbs/06_losses.ipynb #e6c50011
+def _read_at(spec, at):
+    "When to switch, from the text after the `@`"
+    try: return float(at or .5)
     except ValueError:
         raise SaltError(f'loss {spec!r}: {at!r} is no share of the training; '
             'write it as in "bce>lovasz@0.5"') from None
-    return SwitchLoss(_sum(first), _sum(then), at)
 
-# %% ../nbs/06_losses.ipynb #37772c21
-def loss_spec(l): return getattr(l, 'spec', 'custom')
+# %% ../nbs/06_losses.ipynb #e0aecdfa
+def make_loss(
+    spec # Such as 'bce', 'focal(gamma=3)+0.5*dice', 'bce>lovasz@0.5'; a loss is given back as it is
+)->nn.Module: # One that `loss_spec` writes down the same
+    "Make a loss by its name"
+    if callable(spec): return spec
+    if not isinstance(spec, str): raise SaltError(f'loss is {spec!r}, expected a name such as "bce", or a loss')
+    if spec == 'custom':
+        raise SaltError('this loss is one of your own, not known by name; pass the loss itself (loss=...)')
+    first, switch, rest = spec.partition('>')
+    if not switch: return _sum(first)
+    then, _, at = rest.partition('@')
+    parts = _sum(first), _sum(then)
+    return SwitchLoss(*parts, _read_at(spec, at), _reduction(parts, spec))

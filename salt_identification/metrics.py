@@ -25,7 +25,8 @@ def _classes(x, name, n_classes):
     "`x` as a plain tensor (N,H,W) of class numbers, or of booleans for one class"
     x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
     if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > .5')
-    if x.ndim != 3: raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
+    if x.ndim != 3:
+        raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
     return x != 0 if n_classes == 1 else x
 
 # %% ../nbs/07_metrics.ipynb #85d8e575
@@ -49,7 +50,8 @@ def _areas(counts):
     if not len(c): raise SaltError('there are no tiles to score; pass at least one')
     odd = c[:,1].sum(1) != c[:,2].sum(1)
     if odd.any():
-        raise SaltError(f'tile {odd.argmax()} has a class number above {c.shape[2]-1}; pass n_classes, the largest number plus 1')
+        raise SaltError(f'tile {odd.argmax()} has a class number above {c.shape[2]-1}; '
+            'pass n_classes, the largest number plus 1')
     inter, pred, targ = c[:,0,1:], c[:,1,1:], c[:,2,1:]
     return inter, pred + targ - inter, pred + targ
 
@@ -166,6 +168,7 @@ def decide(
 )->torch.Tensor: # (B,H,W) booleans, or class numbers
     "Masks from logits: above `threshold`, or the largest of the classes"
     x = logits.detach().as_subclass(torch.Tensor)
+    if x.ndim != 4: raise SaltError(f'logits have shape {tuple(x.shape)}, expected (B,n,H,W); add the missing axis')
     return x[:,0].float() > _logit(threshold) if x.shape[1] == 1 else x.argmax(1)
 
 # %% ../nbs/07_metrics.ipynb #b5ed5a8e
@@ -268,6 +271,7 @@ def apply(self:Cut,
 )->np.ndarray: # (N,H,W) uint8, 0 and 1
     "Cut `probs` into masks"
     masks = _probs(probs) > np.float32(self.threshold)
+    if masks.ndim != 3: raise SaltError(f'probs have shape {masks.shape}, expected (N,H,W); drop or add an axis')
     return (masks & (masks.sum((1,2), keepdims=True) >= self.min_area)).astype(np.uint8)
 
 # %% ../nbs/07_metrics.ipynb #08038819
@@ -296,6 +300,14 @@ def _plateau(table):
 # %% ../nbs/07_metrics.ipynb #f82521df
 THRESHOLDS, MIN_AREAS = np.arange(.2, .81, .02).round(2), (0, 10, 20, 40, 60, 100, 150)
 
+# %% ../nbs/07_metrics.ipynb #348553af
+def _tries(name, values, hi):
+    "What to try, in order and each once"
+    values = np.unique(values)
+    if not len(values): raise SaltError(f'{name} is empty; give at least one to try, or None for the usual ones')
+    for v in values[[0,-1]]: check_range(name, float(v), 0, hi)
+    return values
+
 # %% ../nbs/07_metrics.ipynb #cc6f8667
 def best_cut(
     probs, # (N,H,W) 0 to 1, or bytes 0 to 255, of validation tiles
@@ -305,11 +317,11 @@ def best_cut(
 )->Cut: # With its score and the whole table
     "Find the threshold and the smallest area with the best mean precision"
     masks = _classes(masks, 'masks', 1).cpu().numpy()
+    if not hasattr(probs, 'shape'): probs = np.asarray(probs)
     if probs.shape != masks.shape or not masks.size:
         raise SaltError(f'probs have shape {tuple(probs.shape)}, masks {masks.shape}; expected the same, and not empty')
-    thr = np.unique(np.float32(THRESHOLDS if thresholds is None else thresholds))
-    for t in (thr[0], thr[-1]): check_range('thresholds', float(t), 0, 1)
-    min_areas = np.unique(MIN_AREAS if min_areas is None else min_areas)
+    thr = _tries('thresholds', np.float32(THRESHOLDS if thresholds is None else thresholds), 1)
+    min_areas = _tries('min_areas', np.ceil(MIN_AREAS if min_areas is None else min_areas), 1e9).astype(int)
     step = max(1, 2**22//masks[0].size)
     parts = [_areas_above(_probs(probs[i:i+step]), masks[i:i+step], thr) for i in range(0, len(masks), step)]
     table = _cut_table(*map(np.concatenate, zip(*parts)), min_areas)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['RESNETS', 'SaveFeatures', 'crop_like', 'UnetBlock', 'ResNetEncoder', 'read_weights', 'adapt_conv', 'fit_weights',
-           'load_encoder', 'Unet34', 'TimmEncoder', 'ConvBnRelu', 'ResBlock', 'SlimEncoder', 'make_encoder', 'Grow',
-           'ScSE', 'make_attention', 'UpBlock', 'Head', 'Unet', 'param_groups', 'summary']
+           'load_encoder', 'Unet34', 'TimmEncoder', 'ConvBnRelu', 'ResBlock', 'SlimEncoder', 'make_encoder',
+           'shuffle_conv', 'Grow', 'ScSE', 'make_attention', 'UpBlock', 'Head', 'Unet', 'param_groups', 'summary']
 
 # %% ../nbs/05_unet.ipynb #30fd9eb7
-import importlib
+import importlib, re
 from pathlib import Path
 
 import pandas as pd
@@ -100,27 +100,39 @@ class ResNetEncoder(nn.Module):
         return f
 
 # %% ../nbs/05_unet.ipynb #9a4ebef8
+def _why(e):
+    "The first line of an error, or a better one"
+    if str(e).startswith('Weights only load failed'): return 'it holds more than tensors, or no tensors'
+    return (str(e) or type(e).__name__).splitlines()[0][:80]
+
+# %% ../nbs/05_unet.ipynb #660e348c
 def _read(path):
     "What a file holds, if it can be read without running any of it"
     try:
         if path.suffix == '.safetensors': return load_file(path)
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:
-        why = (str(e) or type(e).__name__).splitlines()[0][:80]
-        raise SaltError(f'weights {path} cannot be read ({why}); '
+        raise SaltError(f'weights {path} cannot be read ({_why(e)}); '
             'save them as safetensors, or as a plain state dict') from None
 
 # %% ../nbs/05_unet.ipynb #7beec930
+def _is_state(state):
+    "Names and tensors, and nothing else?"
+    return isinstance(state, dict) and bool(state) and all(
+        isinstance(k, str) and torch.is_tensor(v) for k, v in state.items())
+
+# %% ../nbs/05_unet.ipynb #775d191d
 def read_weights(
     path # A .safetensors file, or a state dict saved by torch
 )->dict: # name -> tensor
     "Read tensors, and nothing else, from a file"
+    if not isinstance(path, (str, Path)): raise SaltError(f"weights is {path!r}, expected 'imagenet' or a file")
     path = Path(path)
-    if not path.is_file(): raise SaltError(f'weights {path} are missing; check the path')
+    if not path.is_file(): raise SaltError(f"weights {path} are missing; check the path (or write 'imagenet')")
     state = _read(path)
     for key in ('state_dict', 'model'): state = state.get(key, state) if isinstance(state, dict) else state
-    if isinstance(state, dict) and all(torch.is_tensor(v) for v in state.values()): return state
-    raise SaltError(f'weights {path} are no plain state dict; save net.state_dict()')
+    if not _is_state(state): raise SaltError(f'weights {path} are no plain state dict; save net.state_dict()')
+    return state
 
 # %% ../nbs/05_unet.ipynb #2725d286
 def adapt_conv(
@@ -132,10 +144,11 @@ def adapt_conv(
     return (weight.sum(1, keepdim=True)/n_in).expand(-1, n_in, -1, -1).clone()
 
 # %% ../nbs/05_unet.ipynb #9e4e0966
+_WRAPS = re.compile(r'((module|model|encoder|backbone|net)[.])+')
+
 def _plain(name):
-    "A tensor's name without prefix, dots and underscores alike"
-    for prefix in ('module.', 'model.', 'encoder.', 'backbone.', 'net.'): name = name.removeprefix(prefix)
-    return name.replace('_', '.')
+    "A tensor's name without the names of what wraps it, dots and underscores alike"
+    return _WRAPS.sub('', name, count=1).replace('_', '.') if _WRAPS.match(name) else name.replace('_', '.')
 
 # %% ../nbs/05_unet.ipynb #415a8260
 def _matched(state, own, what):
@@ -172,6 +185,7 @@ def _imagenet(encoder, name):
     try:
         if hasattr(encoder, 'download'): return encoder.download()
         return torchvision.models.get_model(name, weights='DEFAULT').state_dict()
+    except SaltError: raise
     except Exception as e:
         raise SaltError(f'ImageNet weights of {name} cannot be downloaded ({type(e).__name__}); '
             'without a network, pass weights=PATH to a file of them') from None
@@ -197,6 +211,19 @@ class _Net(nn.Module):
         for block, skip in zip(self.decoder, skips[::-1]): y = block(y, skip)
         return y
 
+# %% ../nbs/05_unet.ipynb #65967cfe
+def _whole(name, v, lo, hi):
+    "`v` if it is a whole number from `lo` to `hi`"
+    if int(check_range(name, v, lo, hi)) == v: return v
+    raise SaltError(f'{name} is {v}, expected a whole number')
+
+# %% ../nbs/05_unet.ipynb #eb3fac51
+def _check_net(n_in, n_out, dropout):
+    "Refuse what no net can be made of"
+    _whole('n_in', n_in, 1, 1000)
+    _whole('n_out', n_out, 1, 1000)
+    check_range('dropout', dropout, 0, .9)
+
 # %% ../nbs/05_unet.ipynb #0065b271
 class Unet34(_Net):
     "The article's U-Net on a ResNet34"
@@ -207,6 +234,7 @@ class Unet34(_Net):
         dropout:float=0. # Dropout in the blocks, half of it on the bottom
     ):
         super().__init__()
+        _check_net(n_in, n_out, dropout)
         self.config = dict(n_in=n_in, n_out=n_out, dropout=dropout)
         self.encoder = ResNetEncoder('resnet34', n_in)
         self.drop = nn.Dropout2d(dropout/2)
@@ -226,6 +254,40 @@ def _timm(name):
             f'or choose one of {", ".join(RESNETS[:5])}, slim32') from None
 
 # %% ../nbs/05_unet.ipynb #05b4c9ce
+def _no_maps(name, why):
+    "What to say of an encoder that is of no use here"
+    return SaltError(f'encoder {name} has no feature maps of several sizes for images of any size ({why}); '
+        'choose a convolutional one, such as timm/resnet18')
+
+# %% ../nbs/05_unet.ipynb #de40aa46
+def _timm_net(name, n_in):
+    "A net of timm that gives its features in a list"
+    timm = _timm(name)
+    if not timm.is_model(name): raise SaltError(f'encoder {name} is not known; '
+        "choose one of torchvision's ResNets, of timm.list_models(), or slim32")
+    try: return timm.create_model(name, features_only=True, in_chans=n_in)
+    except Exception as e: raise _no_maps(name, _why(e)) from None
+
+# %% ../nbs/05_unet.ipynb #e4039098
+def _sides(net, n_in, side):
+    "Sides of the maps that `net`, in evaluation, gives of a square image"
+    with torch.no_grad(): maps = net(torch.zeros(1, n_in, side, side))
+    if [m.shape[1] for m in maps] != net.feature_info.channels(): raise ValueError('its channels come last')
+    sides = [m.shape[-1] for m in maps]
+    if sides != sorted(set(sides), reverse=True): raise ValueError(f'its maps of {side} pixels are {sides}')
+    return sides
+
+# %% ../nbs/05_unet.ipynb #0591ad62
+def _multiple(net, n_in):
+    "What height and width must be multiples of: 1 if `net` rounds up by itself"
+    reductions = net.feature_info.reduction()
+    side = 3*reductions[-1]
+    _sides(net, n_in, side)
+    try: up = all(s*r > side for s, r in zip(_sides(net, n_in, side + 1), reductions))
+    except Exception: up = False
+    return 1 if up else reductions[-1]
+
+# %% ../nbs/05_unet.ipynb #d107f36b
 class TimmEncoder(nn.Module):
     "Any encoder of timm that has feature maps"
     def __init__(self,
@@ -233,16 +295,18 @@ class TimmEncoder(nn.Module):
         n_in:int=3 # Channels of the image
     ):
         super().__init__()
-        timm = _timm(name)
-        if not timm.is_model(name): raise SaltError(f'encoder {name} is not known; '
-            "choose one of torchvision's ResNets, of timm.list_models(), or slim32")
-        try: self.net = timm.create_model(name, features_only=True, in_chans=n_in)
-        except (RuntimeError, AttributeError, TypeError, AssertionError):
-            raise SaltError(f'encoder {name} has no feature maps of several sizes; '
-                'choose a convolutional one') from None
-        self.name, self.channels = name, self.net.feature_info.channels()
+        self.name, self.net = name, _timm_net(name, n_in).eval()
+        self.channels, self.reductions = self.net.feature_info.channels(), self.net.feature_info.reduction()
+        try: self.multiple = _multiple(self.net, n_in)
+        except Exception as e: raise _no_maps(name, _why(e)) from None
+        self.net.train()
 
-    def forward(self, x): return self.net(x)
+    def forward(self, x):
+        h, w = x.shape[-2:]
+        need = lambda n: max(self.reductions[-1] - n, -n % self.multiple)
+        pad = 0, need(w), 0, need(h)
+        maps = self.net(F.pad(x, pad, mode='replicate') if any(pad) else x)
+        return [m[..., :-(-h//r), :-(-w//r)] for m, r in zip(maps, self.reductions)]
 
 # %% ../nbs/05_unet.ipynb #b219a329
 @patch
@@ -298,22 +362,41 @@ class SlimEncoder(nn.Module):
         for stage in self.stages: f.append(stage(f[-1]))
         return f
 
+# %% ../nbs/05_unet.ipynb #e35f5b3b
+@patch
+def download(self:SlimEncoder):
+    "There is nothing to fetch"
+    raise SaltError('slim encoders have no ImageNet weights; leave weights out, or choose resnet18 or one of timm')
+
 # %% ../nbs/05_unet.ipynb #03563103
 def make_encoder(
     name:str, # One of `RESNETS`, 'slim' and a width ('slim32'), or a name of timm ('timm/...' where both have it)
     n_in:int=1 # Channels of the image
 )->nn.Module: # Gives a list of features, finest first; has `channels`
     "Make an encoder by its name"
+    if not isinstance(name, str): raise SaltError(f'encoder is {name!r}, expected a name such as resnet34 or slim32')
     if name in RESNETS: return ResNetEncoder(name, n_in)
     if name.startswith('slim') and name[4:].isdecimal():
         return SlimEncoder(n_in, check_range('width of a slim encoder', int(name[4:]), 4, 512))
     return TimmEncoder(name.removeprefix('timm/'), n_in)
 
+# %% ../nbs/05_unet.ipynb #bf67ccf4
+def shuffle_conv(
+    ni:int, # Channels in
+    nf:int, # Channels out
+    k:int=1 # Side of the kernel, pixels; odd
+)->nn.Sequential: # (B,ni,H,W) -> (B,nf,2H,2W)
+    "Convolve to four times `nf` and lay each four out as 2x2 pixels; at the start the four are alike"
+    conv = nn.Conv2d(ni, nf*4, k, padding=k//2)
+    with torch.no_grad():
+        for p in conv.parameters(): p.copy_(p[::4].repeat_interleave(4, 0))
+    return nn.Sequential(conv, nn.PixelShuffle(2))
+
 # %% ../nbs/05_unet.ipynb #31d8d26e
 def _grower(ni, nf, how):
     "The layers that grow `ni` channels into `nf`; 'nearest' still has to repeat the cells"
     if how == 'transpose': return nn.ConvTranspose2d(ni, nf, 2, stride=2)
-    if how == 'shuffle': return nn.Sequential(nn.Conv2d(ni, nf*4, 1), nn.PixelShuffle(2))
+    if how == 'shuffle': return shuffle_conv(ni, nf)
     if how == 'nearest': return nn.Conv2d(ni, nf, 1)
     raise SaltError(f'up is {how!r}, expected one of transpose, nearest, shuffle')
 
@@ -356,6 +439,7 @@ def make_attention(
     n:int # Channels
 )->nn.Module: # (B,n,H,W) to the same shape
     "Make a module that weighs what a step gives"
+    if kind == 'self': check_range('channels of self-attention', n, 8, 10000)
     kinds = {None: nn.Identity, 'scse': lambda: ScSE(n), 'self': lambda: SelfAttention(n)}
     if kind not in kinds: raise SaltError(f'attention is {kind!r}, expected None, scse or self')
     return kinds[kind]()
@@ -392,7 +476,7 @@ class Head(nn.Module):
     ):
         super().__init__()
         self.full_res, mid = full_res, ni//2
-        if not full_res: self.logits = nn.Sequential(nn.Conv2d(ni, n_out*4, 3, padding=1), nn.PixelShuffle(2))
+        if not full_res: self.logits = shuffle_conv(ni, n_out, k=3)
         else:
             self.logits, self.grow = nn.Conv2d(mid, n_out, 1), Grow(ni, mid, 'shuffle')
             self.convs = nn.Sequential(ConvBnRelu(mid + n_in, mid), ConvBnRelu(mid, mid))
@@ -411,9 +495,11 @@ def _half(y, x):
 # %% ../nbs/05_unet.ipynb #566890f7
 def _step_widths(widths, channels, encoder):
     "Widths of the steps up, from the coarsest"
-    widths = list(widths or [min(256, max(32, c)) for c in channels[-2::-1]])
-    if len(widths) == len(channels) - 1: return widths
-    raise SaltError(f'widths has {len(widths)} numbers, but {encoder} has {len(channels) - 1} steps; give one a step')
+    if widths is None: return [min(256, max(32, c)) for c in channels[-2::-1]]
+    if not isinstance(widths, (list, tuple)) or len(widths) != len(channels) - 1:
+        n = len(widths) if isinstance(widths, (list, tuple)) else 1
+        raise SaltError(f'widths has {n} numbers, but {encoder} has {len(channels) - 1} steps; give one a step')
+    return [_whole('a number of widths', w, 2, 10000) for w in widths]
 
 # %% ../nbs/05_unet.ipynb #8f242db1
 def _step_attentions(kind, n):
@@ -423,14 +509,14 @@ def _step_attentions(kind, n):
 # %% ../nbs/05_unet.ipynb #5ee4cd60
 def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res):
     "Encoder, dropout, decoder and head"
-    for name, v in (('n_in', n_in), ('n_out', n_out)): check_range(name, v, 1, 1000)
+    _check_net(n_in, n_out, dropout)
+    _whole('convs', convs, 1, 8)
     enc = make_encoder(encoder, n_in)
     channels, widths = enc.channels, _step_widths(widths, enc.channels, encoder)
-    drop = nn.Dropout2d(check_range('dropout', dropout, 0, .9)/2)
     attns = _step_attentions(attention, len(widths))
     steps = zip([channels[-1], *widths], channels[-2::-1], widths, attns)
     decoder = nn.ModuleList([UpBlock(u, s, w, up, a, dropout, convs) for u, s, w, a in steps])
-    return enc, drop, decoder, Head(widths[-1], n_in, n_out, full_res)
+    return enc, nn.Dropout2d(dropout/2), decoder, Head(widths[-1], n_in, n_out, full_res)
 
 # %% ../nbs/05_unet.ipynb #8f6ee708
 class Unet(_Net):
