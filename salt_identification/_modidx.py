@@ -180,6 +180,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'salt_identification.data._settle': ('data.html#_settle', 'salt_identification/data.py'),
                                           'salt_identification.data._splitter': ('data.html#_splitter', 'salt_identification/data.py'),
                                           'salt_identification.data._stats': ('data.html#_stats', 'salt_identification/data.py'),
+                                          'salt_identification.data._unlabelled': ('data.html#_unlabelled', 'salt_identification/data.py'),
                                           'salt_identification.data.check_classes': ( 'data.html#check_classes',
                                                                                       'salt_identification/data.py'),
                                           'salt_identification.data.make_folds': ('data.html#make_folds', 'salt_identification/data.py'),
