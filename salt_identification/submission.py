@@ -265,12 +265,13 @@ def _cut(paths):
 # %% ../nbs/10_submission.ipynb #b743dd69
 def _pieces(learners, survey, tta, bs, progress=None):
     "`Maps` of the unlabelled tiles, piece by piece"
-    done, n = 0, len(survey.test_ids)
+    done, n, progress = 0, len(survey.test_ids), progress or (lambda done, n: None)
+    progress(done, n)
     for tiles in survey.chunks('test', 8*bs):
         yield predict_tiles(learners, tiles, tta, bs)
         done += len(tiles)
-        if progress: progress(done, n)
-    if progress and done < n: progress(n, n)
+        progress(done, n)
+    if done < n: progress(n, n)
 
 # %% ../nbs/10_submission.ipynb #1124a64d
 @dataclass
