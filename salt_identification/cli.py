@@ -157,6 +157,14 @@ def _synth_parser(sub):
     _share(p, 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #5cffc77a
+def _audit_neighbours(found, draw):
+    "Count the tiles of an audit that touch, and draw their sections"
+    from salt_identification.neighbours import count_touching, show_sections, survey_neighbours
+    tiles, pairs = survey_neighbours(found.survey)
+    found.counts['tiles that touch'] = count_touching(pairs, len(tiles))
+    if draw and (pairs.side != 'crosses').any():
+        show_sections(tiles, pairs)[0,0].figure.suptitle('sections, put together by their edges', fontsize=9)
+
 def _audit(args):
     "Say what is in a survey"
     _no_plots()
@@ -164,8 +172,9 @@ def _audit(args):
     import matplotlib.pyplot as plt
     from salt_identification.tiles import audit
     found, before = audit(args.data), plt.get_fignums()
+    if args.page: found.show()
+    _audit_neighbours(found, args.page)
     if args.page:
-        found.show()
         figs = [plt.figure(i) for i in plt.get_fignums() if i not in before]
         write_page(args.page, f'Audit of {found.survey.path.name}', [repr(found), *figs], args.overwrite)
     _give(args, found.to_dict(), repr(found))
@@ -204,6 +213,7 @@ def _train_options(args):
     "The options of `train_run` that were given"
     names = ['minutes', 'device', 'quiet', 'overwrite', *(flag[2:].replace('-', '_') for flag, *_ in TRAIN_ARGS)]
     kw = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    if args.ungrouped: kw['grouped'] = False
     tfms = {n: True for n in ('dihedral', 'affine', 'light') if getattr(args, n)}
     return kw | dict(tfms=tfms) if tfms else kw
 
@@ -269,6 +279,7 @@ def _train_parser(sub):
     p.add_argument('--n-folds', type=int, default=5, help='how many folds there are')
     p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
     for flag, kind, default, text in TRAIN_ARGS: p.add_argument(flag, type=kind, default=default, help=text)
+    p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
     p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down')
     p.add_argument('--affine', action='store_true', help='small turns, shifts and scales')
     p.add_argument('--light', action='store_true', help='changes of brightness and contrast')
@@ -288,6 +299,20 @@ def _resume_parser(sub):
     p.add_argument('run', help='the run\'s folder, or a folder of runs')
     p.add_argument('--data', help='where the survey is now; where it was unless told')
     _share(p, 'device', 'quiet')
+
+# %% ../nbs/11_cli.ipynb #8fe7cc43
+def _repeat(args):
+    "Train a run once more"
+    from salt_identification.learner import repeat_run
+    learn = repeat_run(args.run, args.out, args.data, args.quiet, args.overwrite, args.device)
+    return _finish(args, [Path(args.out)], [learn])
+
+def _repeat_parser(sub):
+    p = _command(sub, 'repeat', _repeat, 'train a run once more, step by step as it was', 'saltid repeat RUN --out RUN2')
+    p.add_argument('run', help='the run\'s folder')
+    p.add_argument('--out', required=True, help='the new run\'s folder, to be made')
+    p.add_argument('--data', help='where the survey is now; where it was unless told')
+    _share(p, 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #b27e0889
 def _predicted(done, *files):
@@ -447,7 +472,8 @@ def _demo_parser(sub):
 
 # %% ../nbs/11_cli.ipynb #20866a3a
 COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, train=_train_parser,
-    predict=_predict_parser, resume=_resume_parser, score=_score_parser, runs=_runs_parser)
+    predict=_predict_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
+    runs=_runs_parser)
 
 EXAMPLES = """examples:
   saltid demo

@@ -596,6 +596,7 @@ def train_run(
     seed:int=0, # Same seed and same steps, same run
     fold:int=0, # The fold to hold out
     n_folds:int=5, # Number of folds
+    grouped:bool=True, # Keep tiles that touch in one fold
     bs:int=32, # Tiles in a batch
     tfms=None, # Arguments of `tile_tfms` as a dict, or a list of transforms; None for its defaults
     cycles:int=1, # More than one: cosine cycles with a snapshot each
@@ -615,7 +616,8 @@ def train_run(
     _check_out(out, overwrite, minutes)
     survey, device = as_survey(survey), check_device(device)
     set_seed(seed)
-    dls = _loaders(survey, tfms, device, fold=fold, n_folds=n_folds, bs=bs, n_in=n_in, seed=seed)
+    dls = _loaders(survey, tfms, device, fold=fold, n_folds=n_folds, grouped=grouped, bs=bs,
+        n_in=n_in, seed=seed)
     set_seed(seed)
     learn = salt_learner(dls, net, **kwargs)
     train = dict(minutes=minutes, epochs=epochs, steps=steps, seed=seed, cycles=cycles, encoder_rate=encoder_rate,

@@ -233,4 +233,4 @@ def count_touching(
     "Say how many tiles touch others"
     sizes = np.bincount(group_tiles(n, pairs))
     many = sizes[sizes > 1]
-    return f'{many.sum()} of {n}, in {len(many)} groups of up to {sizes.max()}' if len(many) else f'0 of {n}'
+    return f'{many.sum()} of {n}, in {len(many)} group{"s"*(len(many) > 1)} of up to {sizes.max()}' if len(many) else f'0 of {n}'
