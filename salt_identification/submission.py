@@ -7,26 +7,23 @@ __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Sc
            'tune_run', 'Prediction', 'predict_submission', 'average_maps', 'vote', 'ensemble']
 
 # %% ../nbs/10_submission.ipynb #2639cdd4
-import shutil
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from PIL import Image
 from skimage.morphology import area_closing
 
 from .files import SaltError, check_range, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders
 from .metrics import best_cut, tile_iou, tile_precision
-from .rle import rle_decode, rle_encode
+from .rle import rle_decode, rle_encode, save_masks
 from .tiles import Source, Survey, as_survey
-from .tta import MAP_TYPES, Maps, _write_maps, load_runs, make_views, open_maps, predict_tiles
+from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_tiles, write_maps
 
 # %% ../nbs/10_submission.ipynb #f56eaa9e
 def _float(p):
@@ -135,12 +132,6 @@ def read_submission(
         except SaltError as e: raise SaltError(f'{path} line {n}: tile {id}, {e}') from None
     return df['id'].tolist(), np.array(masks, np.uint8).reshape(-1, *shape)
 
-# %% ../nbs/10_submission.ipynb #d7cacaa5
-def _save_masks(ids, masks, folder, classes=False):
-    "Save each mask as `ID.png`: 0 and 255, or with `classes` the class numbers"
-    for id, m in zip(ids, np.asarray(masks, np.uint8)):
-        Image.fromarray(m if classes else m*255).save(folder/f'{id}.png')
-
 # %% ../nbs/10_submission.ipynb #ae7e41ce
 def write_masks(
     ids, # Names of the tiles
@@ -150,7 +141,7 @@ def write_masks(
 )->Path: # `out`
     "Write masks as PNG files"
     _check_pairs(ids, masks)
-    with new_folder(out, overwrite) as d: _save_masks(ids, masks, d, np.max(masks, initial=0) > 1)
+    with new_folder(out, overwrite) as d: save_masks(ids, masks, d)
     return Path(out)
 
 # %% ../nbs/10_submission.ipynb #3a483a47
@@ -340,24 +331,14 @@ def _note(pieces, cut, rles, folder=None):
     for maps in pieces:
         masks = to_masks(maps, *cut)
         rles.update(zip(maps.ids, map(rle_encode, masks)))
-        if folder: _save_masks(maps.ids, masks, folder, maps.mean.shape[1] > 1)
+        if folder: save_masks(maps.ids, masks, folder, classes=maps.mean.shape[1] > 1)
         yield maps
-
-# %% ../nbs/10_submission.ipynb #c259104e
-def _check_room(folder, maps, n, dtype):
-    "Has the disk room for mean and spread of `n` tiles such as these?"
-    need = 2*n*maps.mean[0].numel()*np.dtype(dtype).itemsize
-    free = shutil.disk_usage(folder).free
-    if need > free: raise SaltError(f'the maps need {need/1e6:,.0f} MB and the disk has {free/1e6:,.0f}; free some '
-        'space, or choose another disk')
 
 # %% ../nbs/10_submission.ipynb #7a1d5902
 def _draw(pieces, folder, n, dtype):
     "Draw all pieces through; into `folder`, if there is one, as maps of `n` tiles"
-    if not folder: return deque(pieces, maxlen=0)
-    first = next(pieces)
-    _check_room(folder, first, n, dtype)
-    _write_maps(folder, chain([first], pieces), n, dtype)
+    if folder: write_maps(folder, pieces, n, dtype)
+    else: deque(pieces, maxlen=0)
 
 # %% ../nbs/10_submission.ipynb #170ebf48
 @contextmanager
