@@ -12,7 +12,6 @@ import math
 import torch
 import torch.nn.functional as F
 from fastai.data.transforms import ItemTransform
-from fastai.torch_core import TensorImage, TensorMask
 from fastcore.basics import patch
 from torch import nn
 

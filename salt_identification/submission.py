@@ -7,6 +7,8 @@ __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Sc
            'tune_run', 'Prediction', 'predict_submission', 'average_maps', 'vote', 'ensemble']
 
 # %% ../nbs/10_submission.ipynb #2639cdd4
+from collections import deque
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from PIL import Image
 from skimage.morphology import area_closing
 
 from .files import SaltError, check_range, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders
 from .metrics import best_cut, tile_iou, tile_precision
-from .rle import rle_decode, rle_encode
+from .rle import rle_decode, rle_encode, save_masks
 from .tiles import Source, Survey, as_survey
-from .tta import Maps, load_runs, predict_tiles
+from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_tiles, write_maps
 
 # %% ../nbs/10_submission.ipynb #f56eaa9e
 def _float(p):
@@ -48,6 +49,12 @@ def _fill(m, holes):
             t[(t == 0) & (area_closing((t == k).astype(np.uint8), holes + 1) > 0)] = k
     return m
 
+# %% ../nbs/10_submission.ipynb #c23aa583
+def _check_cut(threshold, min_area, holes, size):
+    "The three decisions in their ranges; `size` is (height, width) of the tiles"
+    check_range('threshold', threshold, 0, 1)
+    for name, v in (('min_area', min_area), ('holes', holes)): check_range(name, v, 0, size[0]*size[1])
+
 # %% ../nbs/10_submission.ipynb #bafdbbcd
 def to_masks(
     maps, # `Maps`, or (N,n,H,W) probabilities, floats or bytes
@@ -58,8 +65,7 @@ def to_masks(
     "Decide which pixels are salt"
     p = _float(maps.mean if isinstance(maps, Maps) else maps)
     if p.ndim != 4: raise SaltError(f'maps have shape {p.shape}, expected (N,n,H,W)')
-    check_range('threshold', threshold, 0, 1)
-    for name, v in (('min_area', min_area), ('holes', holes)): check_range(name, v, 0, p.shape[2]*p.shape[3])
+    _check_cut(threshold, min_area, holes, p.shape[2:])
     m = (p[:,0] > threshold if p.shape[1] == 1 else p.argmax(1)).astype(np.uint8)
     return _drop_small(_fill(m, holes), min_area)
 
@@ -85,14 +91,12 @@ def _order(ids, sample):
     return read_table(sample, ['id'])['id'].tolist() if isinstance(sample, (str, Path)) else list(sample)
 
 # %% ../nbs/10_submission.ipynb #cd0cfd6d
-def _write_rles(ids, rles, path, overwrite):
-    "Write the file, and read it back to compare"
-    with new_file(path, overwrite) as f:
-        pd.DataFrame(dict(id=ids, rle_mask=rles)).to_csv(f, index=False, lineterminator='\n')
-        back = read_table(f, ['id', 'rle_mask'], name=path)
-        if back['id'].tolist() != list(ids) or back['rle_mask'].tolist() != list(rles):
-            raise SaltError(f'{path} did not read back as it was written; is an id odd?')
-    return Path(path)
+def _write_rles(f, ids, rles, path):
+    "Write the file `f`, and read it back to compare"
+    pd.DataFrame(dict(id=ids, rle_mask=rles)).to_csv(f, index=False, lineterminator='\n')
+    back = read_table(f, ['id', 'rle_mask'], name=path)
+    if back['id'].tolist() == list(ids) and back['rle_mask'].tolist() == list(rles): return
+    raise SaltError(f'{path} did not read back as it was written; is an id odd?')
 
 # %% ../nbs/10_submission.ipynb #21dc9ebf
 def _check_pairs(ids, masks):
@@ -113,7 +117,8 @@ def write_submission(
     _check_ids(ids, order, 'the submission')
     _check_pairs(ids, masks)
     masks = dict(zip(ids, masks))
-    return _write_rles(order, [rle_encode(masks[i]) for i in order], path, overwrite)
+    with new_file(path, overwrite) as f: _write_rles(f, order, [rle_encode(masks[i]) for i in order], path)
+    return Path(path)
 
 # %% ../nbs/10_submission.ipynb #d51126f0
 def read_submission(
@@ -127,12 +132,6 @@ def read_submission(
         except SaltError as e: raise SaltError(f'{path} line {n}: tile {id}, {e}') from None
     return df['id'].tolist(), np.array(masks, np.uint8).reshape(-1, *shape)
 
-# %% ../nbs/10_submission.ipynb #d7cacaa5
-def _save_masks(ids, masks, folder):
-    "Save each mask as `ID.png`"
-    for id, m in zip(ids, np.asarray(masks, np.uint8)):
-        Image.fromarray(m*255 if m.max(initial=0) < 2 else m).save(folder/f'{id}.png')
-
 # %% ../nbs/10_submission.ipynb #ae7e41ce
 def write_masks(
     ids, # Names of the tiles
@@ -142,7 +141,7 @@ def write_masks(
 )->Path: # `out`
     "Write masks as PNG files"
     _check_pairs(ids, masks)
-    with new_folder(out, overwrite) as d: _save_masks(ids, masks, d)
+    with new_folder(out, overwrite) as d: save_masks(ids, masks, d)
     return Path(out)
 
 # %% ../nbs/10_submission.ipynb #3a483a47
@@ -255,13 +254,15 @@ def _cut(paths):
     return float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))
 
 # %% ../nbs/10_submission.ipynb #b743dd69
-def _pieces(learners, survey, tta, bs, cut, holes, progress):
-    "(ids, masks) piece by piece"
-    done, n = 0, len(survey.test_ids)
+def _pieces(learners, survey, tta, bs, progress=None):
+    "`Maps` of the unlabelled tiles, piece by piece"
+    done, n, progress = 0, len(survey.test_ids), progress or (lambda done, n: None)
+    progress(done, n)
     for tiles in survey.chunks('test', 8*bs):
-        yield tiles.ids, to_masks(predict_tiles(learners, tiles, tta, bs), *cut, holes)
+        yield predict_tiles(learners, tiles, tta, bs)
         done += len(tiles)
-        if progress: progress(done, n)
+        progress(done, n)
+    if done < n: progress(n, n)
 
 # %% ../nbs/10_submission.ipynb #1124a64d
 @dataclass
@@ -273,13 +274,25 @@ class Prediction:
     threshold:float # Probability used
     min_area:int # Smallest area used, pixels
 
+# %% ../nbs/10_submission.ipynb #d68c087e
+def _check_apart(paths):
+    "No two of `paths` are the same, or one inside the other"
+    for p in paths:
+        for q in paths:
+            if p is not q and p.resolve() in (q.resolve(), *q.resolve().parents):
+                raise SaltError(f'{p} and {q} would be in each other\'s way; name places that are apart')
+
 # %% ../nbs/10_submission.ipynb #32de432c
-def _check_outputs(out, masks, overwrite):
-    "Something to write, and nothing in its way"
-    for p in (out, masks):
-        if p and Path(p).exists() and not overwrite:
+def _check_outputs(out, masks, maps, overwrite):
+    "Something to write, nothing in its way, and nothing in the way of each other"
+    outs = [(Path(p), kind) for p, kind in ((out, 'file'), (masks, 'folder'), (maps, 'folder')) if p]
+    if not outs: raise SaltError('nothing to write; name a CSV (--out), or a folder for masks (--masks) or maps (--maps)')
+    for p, kind in outs:
+        is_a = 'folder' if p.is_dir() else 'file' if p.exists() else kind
+        if is_a != kind: raise SaltError(f'{p} is a {is_a}, expected a {kind}; name another')
+        if (any(p.iterdir()) if p.is_dir() else p.exists()) and not overwrite:
             raise SaltError(f'{p} exists; pass --overwrite (overwrite=True), or name another')
-    if not (out or masks): raise SaltError('nothing to write; name a CSV (--out) or a folder for masks (--masks)')
+    _check_apart([p for p, _ in outs])
 
 # %% ../nbs/10_submission.ipynb #16f9bdd0
 def _check_one_class(learners, out):
@@ -288,14 +301,23 @@ def _check_one_class(learners, out):
     if out and n > 1: raise SaltError(f'the run has {n} classes, a submission one; write masks instead (--masks DIR)')
 
 # %% ../nbs/10_submission.ipynb #69a439a2
-def _load(runs, device, out):
-    "(learners, the cut found for them)"
+def _load(runs, device, out, threshold=None, min_area=None):
+    "(learners, (threshold, min_area)): as given, else as found for the runs"
     given = list(runs) if isinstance(runs, (list, tuple)) else [runs]
     if not given: raise SaltError('there is no run to predict with; name at least one')
     ready = isinstance(given[0], SaltLearner)
     learners = given if ready else load_runs(given, device)
     _check_one_class(learners, out)
-    return learners, (.5, 0) if ready else _cut(given)
+    found = (.5, 0) if ready else _cut(given)
+    return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
+
+# %% ../nbs/10_submission.ipynb #772b4429
+def _map_type(name, tta, bs):
+    "The number type of maps by its name; views and batches are looked at as well"
+    check_range('bs', bs, 1, 4096)
+    make_views(tta)
+    if name in MAP_TYPES: return MAP_TYPES[name]
+    raise SaltError(f'maps_type is {name!r}, expected one of {", ".join(MAP_TYPES)}')
 
 # %% ../nbs/10_submission.ipynb #8ad2fe36
 def _wanted(survey):
@@ -304,23 +326,38 @@ def _wanted(survey):
     return _order(survey.sources['test'].names['images'], sample if sample.exists() else None)
 
 # %% ../nbs/10_submission.ipynb #9c6e93e6
-def _keep(pieces, folder=None):
-    "id -> run lengths; the masks themselves go to `folder`, if there is one"
-    rles = {}
-    for ids, masks in pieces:
-        rles.update(zip(ids, map(rle_encode, masks)))
-        if folder: _save_masks(ids, masks, folder)
-    return rles
+def _note(pieces, cut, rles, folder=None):
+    "Pass maps on; note their run lengths in `rles`, and save their masks in `folder`"
+    for maps in pieces:
+        masks = to_masks(maps, *cut)
+        rles.update(zip(maps.ids, map(rle_encode, masks)))
+        if folder: save_masks(maps.ids, masks, folder, classes=maps.mean.shape[1] > 1)
+        yield maps
 
-# %% ../nbs/10_submission.ipynb #c259104e
-def _write_all(pieces, survey, out, masks, cut, overwrite):
-    "Write what comes in pieces"
-    if masks:
-        with new_folder(masks, overwrite) as d: rles = _keep(pieces, d)
-    else: rles = _keep(pieces)
-    ids = _wanted(survey)
-    if out: _write_rles(ids, [rles.get(i, '') for i in ids], out, overwrite)
-    return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), *cut)
+# %% ../nbs/10_submission.ipynb #7a1d5902
+def _draw(pieces, folder, n, dtype):
+    "Draw all pieces through; into `folder`, if there is one, as maps of `n` tiles"
+    if folder: write_maps(folder, pieces, n, dtype)
+    else: deque(pieces, maxlen=0)
+
+# %% ../nbs/10_submission.ipynb #170ebf48
+@contextmanager
+def _opened(out, masks, maps, overwrite):
+    "(file or None, folder or None, folder or None) to fill; renamed at the end, all or none"
+    with ExitStack() as stack:
+        file = stack.enter_context(new_file(out, overwrite)) if out else None
+        if file: file.touch()
+        yield file, *[stack.enter_context(new_folder(p, overwrite)) if p else None for p in (masks, maps)]
+
+# %% ../nbs/10_submission.ipynb #df11957c
+def _write_all(pieces, survey, outs, cut, dtype, overwrite):
+    "Write what comes in pieces to `outs`: a CSV, a folder for masks, a folder for maps, or None"
+    rles = {}
+    with _opened(*outs, overwrite) as (file, masks, maps):
+        _draw(_note(pieces, cut, rles, masks), maps, len(survey.test_ids), dtype)
+        ids = _wanted(survey)
+        if file: _write_rles(file, ids, [rles.get(i, '') for i in ids], outs[0])
+    return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), *cut[:2])
 
 # %% ../nbs/10_submission.ipynb #91edcab8
 def predict_submission(
@@ -335,15 +372,17 @@ def predict_submission(
     bs:int=32, # Tiles in a batch
     overwrite:bool=False, # Replace what is there
     progress=None, # Called with (done, all)
-    device=None # None for a GPU if there is one
+    device=None, # None for a GPU if there is one
+    maps=None, # Folder for maps of probabilities; None for none
+    maps_type:str='uint8' # 'uint8' or 'float16', of the maps
 )->Prediction: # What was done
-    "Predict the unlabelled tiles of a survey and write them as a submission, as masks, or both"
-    _check_outputs(out, masks, overwrite)
-    check_range('bs', bs, 1, 4096)
-    survey, (learners, found) = as_survey(survey), _load(runs, device, out)
-    cut = tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
-    pieces = _pieces(learners, survey, tta, bs, cut, holes, progress)
-    return _write_all(pieces, survey, out, masks, cut, overwrite)
+    "Predict the unlabelled tiles of a survey and write them as a submission, as masks, as maps, or as all three"
+    _check_outputs(out, masks, maps, overwrite)
+    dtype = _map_type(maps_type, tta, bs)
+    survey, (learners, cut) = as_survey(survey), _load(runs, device, out, threshold, min_area)
+    _check_cut(*cut, holes, survey.size)
+    pieces = _pieces(learners, survey, tta, bs, progress)
+    return _write_all(pieces, survey, (out, masks, maps), (*cut, holes), dtype, overwrite)
 
 # %% ../nbs/10_submission.ipynb #fa802618
 def _mean_maps(means, stds):
@@ -380,15 +419,17 @@ def vote(
 # %% ../nbs/10_submission.ipynb #65b17334
 def _kind(parts):
     "What an ensemble is made of: 'maps', 'submissions' or 'runs'"
-    csv = lambda p: Path(p).suffix.lower() == '.csv'
-    kinds = {'maps' if isinstance(p, Maps) else 'submissions' if csv(p) else 'runs' for p in parts}
+    def kind(p):
+        if isinstance(p, Maps) or (Path(p)/'ids.json').exists(): return 'maps'
+        return 'submissions' if Path(p).suffix.lower() == '.csv' else 'runs'
+    kinds = {kind(p) for p in parts}
     if len(kinds) == 1: return kinds.pop()
     what = 'of ' + ' and '.join(sorted(kinds)) if kinds else 'empty'
     raise SaltError(f'the ensemble is {what}; give a list of maps, of submissions (.csv), or of runs')
 
 # %% ../nbs/10_submission.ipynb #eca22a5c
 def ensemble(
-    parts, # List of `Maps`, of submissions (.csv), or of runs and folders of runs
+    parts, # List of `Maps` or their folders, of submissions (.csv), or of runs and folders of runs
     survey=None, # For runs: the `Survey` whose unlabelled tiles to predict, or its path
     out=None, # For submissions: the CSV to write
     shape=(101,101), # For submissions: (height, width) of the tiles
@@ -399,7 +440,7 @@ def ensemble(
 ): # `Maps`; for submissions the path of the CSV
     "Put several predictions together: average maps or runs, let submissions vote"
     kind = _kind(parts)
-    if kind == 'maps': return average_maps(parts)
+    if kind == 'maps': return average_maps([p if isinstance(p, Maps) else open_maps(p) for p in parts])
     if kind == 'submissions' and out is None: raise SaltError('submissions vote into a file; name it (out=)')
     if kind == 'submissions': return vote(parts, out, shape, overwrite)
     if survey is None: raise SaltError('runs need tiles to predict; pass survey=')

@@ -7,7 +7,6 @@ __all__ = ['synth_tile', 'synth_survey']
 
 # %% ../nbs/02_synth.ipynb #63c2dec4
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd

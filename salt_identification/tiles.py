@@ -9,7 +9,7 @@ __all__ = ['COLOURS', 'SUFFIXES', 'Tiles', 'show_tiles', 'Source', 'Survey', 'fi
 import hashlib, io, math, os, re, tempfile, zipfile
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .files import SaltError, check_range, read_table
-from .rle import rle_decode, rle_encode
+from .rle import rle_decode
 
 # %% ../nbs/01_tiles.ipynb #6efef9c2
 @dataclass
