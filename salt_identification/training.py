@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['silent', 'shortest_time', 'autocast', 'fastest_precision', 'CPUAutocast', 'precision_cbs', 'EMA', 'LossProgress',
-           'part_of', 'find_ema', 'pack_state', 'unpack_state', 'same_state', 'state_kept', 'write_state',
+           'part_of', 'find_ema', 'pack_state', 'same_state', 'unpack_state', 'state_kept', 'write_state',
            'read_numbers', 'read_state', 'Plan', 'plan_steps', 'plan_minutes', 'replan', 'PlanClock', 'EpochStop',
            'cosine_cycles', 'schedule']
 
@@ -252,6 +252,14 @@ def pack_state(
     numbers = dict(position=position, groups=groups, ema_steps=ema.steps if ema else 0)
     return {k: v.detach().clone().contiguous() for k, v in tensors.items()}, numbers
 
+# %% ../nbs/07a_training.ipynb #05d4a3fb
+def same_state(
+    a:dict, # name -> tensor, such as those of `read_state`
+    b:dict # name -> tensor
+)->bool: # True if names and tensors are equal
+    "Are the tensors of two states equal, bit by bit?"
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
 # %% ../nbs/07a_training.ipynb #a2045e1b
 def unpack_state(
     learn:Learner, # The learner
@@ -269,14 +277,6 @@ def unpack_state(
         _unpack_opt(learn.opt, opt, numbers['groups'])
     learn.dls.train.position = numbers['position']
     torch.set_rng_state(tensors['rng'].cpu())
-
-# %% ../nbs/07a_training.ipynb #05d4a3fb
-def same_state(
-    a:dict, # name -> tensor, such as those of `read_state`
-    b:dict # name -> tensor
-)->bool: # True if names and tensors are equal
-    "Are the tensors of two states equal, bit by bit?"
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 # %% ../nbs/07a_training.ipynb #51a56d6c
 @contextmanager
