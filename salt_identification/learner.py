@@ -8,7 +8,7 @@ __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'net_spec', 'make_net', 'SaltLearner'
            'resume_run', 'repeat_run', 'run_folders', 'list_runs', 'train_folds', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
-import math, sys, tempfile, time
+import copy, math, sys, tempfile, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -32,13 +32,14 @@ from torch import nn
 from . import __version__
 from .augment import PadCrop, tile_tfms
 from .data import SaltDataLoaders, salt_dataloaders, to_input
-from .files import SaltError, check_range, new_file, new_folder, read_json, write_json
+from salt_identification.files import (SaltError, check_range, check_whole, new_file, new_folder,
+    read_json, write_json)
 from .losses import loss_spec, make_loss
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .tiles import as_survey
-from .training import (EMA, LossProgress, Plan, PlanClock, EpochStop, autocast, fastest_precision,
+from .training import (EMA, EpochStop, LossProgress, Plan, PlanClock, autocast, fastest_precision,
     find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs, read_numbers, read_state, schedule,
-    shortest_time, state_kept, unpack_state, write_state)
+    shortest_time, silent, state_kept, unpack_state, write_state)
 from .unet import Unet, Unet34, param_groups
 
 # %% ../nbs/08_learner.ipynb #7a689dcd
@@ -51,8 +52,9 @@ def net_spec(
     "Write down which net `net` is"
     if isinstance(net, PadCrop):
         return net_spec(net.net) | dict(pad=dict(size=net.size, multiple=net.multiple, mode=net.mode))
-    if type(net).__name__ not in NETS: return dict(kind='custom', config=dict(name=type(net).__name__))
-    return dict(kind=type(net).__name__, config=net.config)
+    name = type(net).__name__
+    if NETS.get(name) is not type(net): return dict(kind='custom', config=dict(name=name))
+    return dict(kind=name, config=net.config)
 
 # %% ../nbs/08_learner.ipynb #6c64b739
 def make_net(
@@ -67,8 +69,18 @@ def make_net(
     net = NETS[spec['kind']](**{**spec['config'], **kwargs})
     return PadCrop(net, **spec['pad']) if spec.get('pad') else net
 
+# %% ../nbs/08_learner.ipynb #ec747893
+class _LateData:
+    "Calls the function that stands for `dls` when somebody asks for it"
+    @property
+    def dls(self):
+        if not isinstance(self._dls, SaltDataLoaders) and callable(self._dls): self._dls = self._dls()
+        return self._dls
+    @dls.setter
+    def dls(self, v): self._dls = v
+
 # %% ../nbs/08_learner.ipynb #4a1ab61b
-class SaltLearner(Learner):
+class SaltLearner(_LateData, Learner):
     "A `Learner` that saves without pickles, and knows how bytes become its net's input"
     def __init__(self,
         dls, # `SaltDataLoaders`, or a function that makes them
@@ -84,13 +96,6 @@ class SaltLearner(Learner):
         self.precision, self.device = precision, torch.device(device or dls.device)
         super().__init__(dls, model, *args, **kwargs)
         self.model.to(self.device)
-
-    @property
-    def dls(self):
-        if not isinstance(self._dls, SaltDataLoaders) and callable(self._dls): self._dls = self._dls()
-        return self._dls
-    @dls.setter
-    def dls(self, v): self._dls = v
 
 # %% ../nbs/08_learner.ipynb #33ce4df3
 @patch
@@ -114,6 +119,7 @@ def save(self:SaltLearner,
     write_state(path, *pack_state(self))
     return path
 
+# %% ../nbs/08_learner.ipynb #b946ff05
 @patch
 def load(self:SaltLearner,
     file, # Name, without an ending
@@ -151,9 +157,12 @@ def _unet34(args):
     if odd: raise SaltError(f'unet34 takes no {", ".join(sorted(odd))}; use an encoder (resnet34), or leave it out')
     return Unet34(**{'pretrained' if k == 'weights' else k: v for k, v in args.items()})
 
+# %% ../nbs/08_learner.ipynb #0ddf379c
 def _build(net, dls, net_args):
     "A net from a name, a spec or a net"
-    if isinstance(net, nn.Module): return net
+    if isinstance(net, nn.Module):
+        if not net_args: return net
+        raise SaltError(f'the net is made already and takes no {", ".join(net_args)}; say it when you make the net')
     if isinstance(net, dict): return make_net(net, **net_args)
     args = dict(n_in=dls.n_in, n_out=dls.n_out, **net_args)
     if str(net).lower() == 'unet34': return _unet34(args)
@@ -240,7 +249,7 @@ def measure_speed(
 )->tuple: # (seconds of a training step, seconds of a validation)
     "Measure the speed of training and validation"
     watch = _Stopwatch(seconds)
-    with state_kept(learn), learn.no_bar(), learn.no_logging():
+    with state_kept(learn), silent(learn):
         learn.dls.train.steps = None
         learn.fit(10_000, cbs=watch)
         x = next(iter(learn.dls.valid))[0]
@@ -284,6 +293,14 @@ def fit_minutes(self:SaltLearner,
     self.dls.train.position = 0
     return self.fit_plan(plan, cycles, encoder_rate, PlanClock(plan, budget*.99, spent=spent), cbs)
 
+# %% ../nbs/08_learner.ipynb #3194f63f
+def _check_out(out, overwrite):
+    "Say it if a run cannot be put at `out`"
+    if not out.exists() or out.is_dir() and not any(out.iterdir()): return
+    if not overwrite: raise SaltError(f'{out} exists; pass --overwrite (overwrite=True), or name another')
+    if (out/'config.json').exists(): return
+    raise SaltError(f'{out} is no run, and only a run is overwritten; name another folder, or clear it yourself')
+
 # %% ../nbs/08_learner.ipynb #df0dfa56
 def new_run(
     out, # The folder to make
@@ -291,8 +308,10 @@ def new_run(
     overwrite:bool=False # Replace a run that is there
 )->Path: # The folder
     "Begin a run folder"
+    out = Path(out)
+    _check_out(out, overwrite)
     with new_folder(out, overwrite) as d: write_json(d/'config.json', dict(version=__version__, **config))
-    return Path(out)
+    return out
 
 # %% ../nbs/08_learner.ipynb #79caab87
 def _check_config(config, run):
@@ -356,8 +375,8 @@ def write_last(self:RunSaver,
 ):
     "Write the whole state, and where the plan stands"
     tensors, numbers = pack_state(self.learn)
-    numbers |= dict(epoch=len(self.rows), spent=self.clock.spent, plan=asdict(self.clock.plan), finished=finished)
-    write_state(self.run_path/'last.safetensors', tensors, numbers)
+    numbers |= dict(epoch=len(self.rows), history=self.rows, spent=self.clock.spent, plan=asdict(self.clock.plan))
+    write_state(self.run_path/'last.safetensors', tensors, numbers | dict(finished=finished))
     self.saved = time.monotonic()
 
 # %% ../nbs/08_learner.ipynb #dd9393bf
@@ -394,16 +413,22 @@ def merit(
     row:dict # A line of a history
 )->float: # More is better
     "How good an epoch was: its mean precision, or else how low its validation loss"
-    return row['mean_precision'] if 'mean_precision' in row else -row['valid_loss']
+    value = row['mean_precision'] if 'mean_precision' in row else -row['valid_loss']
+    return -math.inf if math.isnan(value) else value
+
+# %% ../nbs/08_learner.ipynb #58395b37
+@patch
+def _is_best(self:RunSaver, row):
+    "Was no epoch before as good? Without mean precision those of another loss do not count"
+    rivals = [r for r in self.rows if 'mean_precision' in row or r['loss'] == row['loss']]
+    return not rivals or merit(row) > max(map(merit, rivals))
 
 @patch
 def _keep_best(self:RunSaver, row):
     "Write the weights if no epoch before was as good, and add the line"
-    best = max(map(merit, self.rows), default=-math.inf)
-    self.rows.append(row)
-    if merit(row) <= best: return
     numbers = dict(epoch=row['epoch'], score=merit(row))
-    write_state(self.run_path/'model.safetensors', averaged(self.learn), numbers)
+    if self._is_best(row): write_state(self.run_path/'model.safetensors', averaged(self.learn), numbers)
+    self.rows.append(row)
 
 # %% ../nbs/08_learner.ipynb #a2f8ac85
 @patch
@@ -417,18 +442,24 @@ def _snapshot(self:RunSaver):
 
 # %% ../nbs/08_learner.ipynb #acdc8eaf
 @patch
+def write_history(self:RunSaver):
+    "Write the lines of all sittings as a CSV"
+    with new_file(self.run_path/'history.csv', overwrite=True) as f: pd.DataFrame(self.rows).to_csv(f, index=False)
+
+@patch
 def after_epoch(self:RunSaver):
     "Save history, state, and the weights if they are the best so far"
     row = self._row()
     self._check_loss(row)
     self._keep_best(row)
     self._snapshot()
-    with new_file(self.run_path/'history.csv', overwrite=True) as f: pd.DataFrame(self.rows).to_csv(f, index=False)
+    self.write_history()
     self.write_last()
 
 @patch
 def after_fit(self:RunSaver):
     "Note that the plan is done"
+    self.write_history()
     self.write_last(finished=True)
 
 # %% ../nbs/08_learner.ipynb #31b544af
@@ -472,7 +503,7 @@ def after_batch(self:Report):
 def after_epoch(self:Report):
     "Note the score; without a terminal write a line"
     v, spent = _scores(self.recorder), _clock_text(self.clock.spent)
-    self.score = f'  score {v.get("mean_precision", float("nan")):.3f}'
+    self.score = f'  score {v["mean_precision"]:.3f}' if 'mean_precision' in v else ''
     if self.tty: return
     epoch = f'{self.clock.first_epoch + self.epoch + 1}/{self.clock.plan.epochs}'
     losses = f'loss {v["train_loss"]:.3f}  valid {v["valid_loss"]:.3f}'
@@ -487,8 +518,7 @@ def after_fit(self:Report):
 @contextmanager
 def _watched(learn, clock, quiet):
     "Train inside with the right report: its callbacks are given"
-    own = IN_NOTEBOOK and not quiet
-    with nullcontext() if own else learn.no_bar(), nullcontext() if own else learn.no_logging():
+    with nullcontext() if IN_NOTEBOOK and not quiet else silent(learn):
         yield [] if quiet or IN_NOTEBOOK else [Report(clock)]
 
 # %% ../nbs/08_learner.ipynb #4bc2f234
@@ -507,24 +537,31 @@ class Patience(TrackerCallback):
 
 # %% ../nbs/08_learner.ipynb #4b8144e6
 @patch
+def _count(self:Patience, loss, value):
+    "Count an epoch with loss function `loss` and validation loss `value`"
+    if loss != self.seen: self.seen, self.best = loss, math.inf
+    if value < self.best: self.best, self.wait = value, 0
+    else: self.wait += 1
+
+# %% ../nbs/08_learner.ipynb #316c61b0
+@patch
+def _stop(self:Patience):
+    "End the training if it has been too long"
+    if self.wait >= self.patience: raise CancelFitException()
+
+@patch
 def before_fit(self:Patience):
     "Count the epochs of earlier sittings"
     super(Patience, self).before_fit()
     self.wait, self.seen = 0, None
     for row in self.rows: self._count(row['loss'], row['valid_loss'])
-
-@patch
-def _count(self:Patience, loss, value):
-    "Count an epoch with loss function `loss` and validation loss `value`"
-    if loss != self.seen: self.seen, self.best = loss, math.inf
-    self.wait = 0 if value < self.best else self.wait + 1
-    self.best = min(value, self.best)
+    self._stop()
 
 @patch
 def after_epoch(self:Patience):
-    "Stop if it has been too long"
+    "Count this epoch"
     self._count(self.now, self.recorder.values[-1][self.idx])
-    if self.wait >= self.patience: raise CancelFitException()
+    self._stop()
 
 # %% ../nbs/08_learner.ipynb #0987799b
 def _sit(learn, run, config, clock, rows=(), quiet=False):
@@ -537,54 +574,87 @@ def _sit(learn, run, config, clock, rows=(), quiet=False):
     learn.model.load_state_dict(_weights(run, 'best'))
     return learn
 
+# %% ../nbs/08_learner.ipynb #ae1416e0
+def _said(tfms):
+    "Transforms as JSON can say them; None for the default, and for what it cannot say"
+    return tfms if isinstance(tfms, dict) else [] if tfms is not None and not tfms else None
+
 # %% ../nbs/08_learner.ipynb #5bc35a8b
-def _own(learn, tfms=None, metrics=None, cbs=None):
-    "Names of the parts of a training that JSON cannot say"
-    own = dict(net=net_spec(learn.model)['kind'] == 'custom', loss=loss_spec(learn.loss_func) == 'custom',
-        tfms=not isinstance(tfms, (dict, type(None))), metrics=metrics is not None, cbs=bool(cbs))
+def _own(learn, parts):
+    "Names of the parts of a training that JSON cannot say; `parts` is what the user gave, by name"
+    get = parts.get
+    own = dict(net=isinstance(get('net'), nn.Module), loss=loss_spec(learn.loss_func) == 'custom',
+        tfms=get('tfms') is not None and _said(get('tfms')) is None, metrics=get('metrics') is not None,
+        cbs=bool(get('cbs')))
     return [name for name, is_own in own.items() if is_own]
 
+# %% ../nbs/08_learner.ipynb #ecc5be2d
+def _source(weights):
+    "Weights of an encoder as a config can say them: None, 'imagenet', or a path from the root"
+    if not weights: return None
+    return 'imagenet' if weights in (True, 'imagenet') else str(Path(weights).resolve())
+
 # %% ../nbs/08_learner.ipynb #7dd11082
-def _config(survey, learn, own=(), weights=None, **train):
-    "All settings of a run, as JSON can say them"
+def _config(learn, train, parts):
+    "All settings of a run, as JSON can say them; `train` are those of its course, `parts` what the user gave"
     clip = getattr(getattr(learn, 'gradient_clip', None), 'max_norm', 0)
     opts = dict(lr=learn.lr, wd=learn.wd, ema=getattr(find_ema(learn), 'decay', 0), clip=clip)
-    if weights not in (None, 'imagenet'): weights = str(Path(weights).resolve())
-    return dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, size=list(survey.size),
-        data=learn.dls.settings, net=net_spec(learn.model), weights=weights, loss=loss_spec(learn.loss_func),
-        precision=learn.precision, learner=opts, own=list(own), train=train)
+    survey, weights = learn.dls.survey, _source(parts.get('weights') or parts.get('pretrained'))
+    where = dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, tiles=len(survey.train))
+    return dict(where, size=list(survey.size), data=learn.dls.settings, net=net_spec(learn.model), weights=weights,
+        loss=loss_spec(learn.loss_func), precision=learn.precision, learner=opts, own=_own(learn, parts), train=train)
+
+# %% ../nbs/08_learner.ipynb #cd27f4b1
+def _length(minutes, epochs, steps):
+    "The length of a run; None for the minutes if another was said"
+    if epochs is None and steps is None: minutes = check_range('minutes', minutes, .05, 100_000)
+    else: minutes = None
+    if epochs is not None: epochs = check_whole('epochs', epochs, 1, 10**6)
+    if steps is not None: steps = check_whole('steps', steps, 1, 10**9)
+    return dict(minutes=minutes, epochs=epochs, steps=steps)
+
+# %% ../nbs/08_learner.ipynb #69a707a9
+def _course(seed, cycles, encoder_rate, patience, tfms):
+    "How a run is trained, as JSON can say it"
+    limits = dict(seed=(seed, 0, 2**31), cycles=(cycles, 1, 1000), patience=(patience, 0, 10**6))
+    whole = {name: check_whole(name, *limit) for name, limit in limits.items()}
+    return whole | dict(encoder_rate=check_range('encoder_rate', encoder_rate, 0, 10), tfms=_said(tfms))
 
 # %% ../nbs/08_learner.ipynb #b0f270ca
 def _plan(learn, minutes, epochs, steps, start):
     "A plan from whichever of the three was said"
     n = learn.dls.train.pass_steps
-    if steps: return plan_steps(check_range('steps', steps, 1, 10**9), max(1, round(steps/n)))
-    if epochs: return plan_steps(check_range('epochs', epochs, 1, 10**6)*n, epochs)
+    if steps: return plan_steps(steps, max(1, round(steps/n)))
+    if epochs: return plan_steps(epochs*n, epochs)
     speed = measure_speed(learn, min(20, minutes*3))
     return plan_minutes(max(1., minutes*60*.97 - (time.monotonic() - start) - 2*speed[1]), *speed, n)
 
 # %% ../nbs/08_learner.ipynb #4cd74f5b
+def _budget(train):
+    "Seconds that the clock holds a run to; None for a run of steps or epochs"
+    return train['minutes'] and train['minutes']*60*.985
+
 def _begin(learn, out, config, start, quiet, plan=None):
     "Plan, note the plan, and train from the first step"
     t = config['train']
     plan = plan or _plan(learn, t['minutes'], t['epochs'], t['steps'], start)
-    budget = t['minutes'] and t['minutes']*60*.985
-    clock = PlanClock(plan, budget, spent=time.monotonic() - start)
-    write_json(out/'config.json', dict(version=__version__, **config, plan=asdict(plan)), overwrite=True)
+    clock = PlanClock(plan, _budget(t), spent=time.monotonic() - start)
+    write_json(out/'config.json', dict(version=__version__) | config | dict(plan=asdict(plan)), overwrite=True)
+    set_seed(t['seed'])
     return _sit(learn, out, config, clock, quiet=quiet)
-
-# %% ../nbs/08_learner.ipynb #0a1248e8
-def _check_out(out, overwrite, minutes):
-    "Say it if the folder is taken, or the time (None if another length was said) too short"
-    if minutes is not None: check_range('minutes', minutes, .05, 100_000)
-    if not out.exists() or overwrite or out.is_dir() and not any(out.iterdir()): return
-    raise SaltError(f'{out} exists; pass --overwrite (overwrite=True), or name another')
 
 # %% ../nbs/08_learner.ipynb #50f2529b
 def _loaders(survey, tfms, device, **settings):
     "Loaders of a run; `tfms` may be a dict of arguments for `tile_tfms`"
     if isinstance(tfms, dict): tfms = tile_tfms(**tfms)
     return salt_dataloaders(survey, tfms=tfms, device=device, **settings)
+
+# %% ../nbs/08_learner.ipynb #4e5db863
+def _new_learner(survey, device, data, tfms=None, **parts):
+    "Loaders and learner of a new run, both from the seed in `data`"
+    dls = _loaders(survey, tfms, device, **data)
+    set_seed(data['seed'])
+    return salt_learner(dls, **parts)
 
 # %% ../nbs/08_learner.ipynb #1c6bfb32
 def train_run(
@@ -610,39 +680,39 @@ def train_run(
     **kwargs # For `salt_learner`: `loss`, `lr`, `weights`, `attention`, ...
 )->SaltLearner: # Trained
     "Train on a survey and keep the run in a folder"
-    start, out, minutes = time.monotonic(), Path(out), minutes if epochs is None and steps is None else None
-    for name, v in (('epochs', epochs), ('steps', steps)):
-        if v is not None: check_range(name, v, 1, 10**9)
-    _check_out(out, overwrite, minutes)
-    survey, device = as_survey(survey), check_device(device)
-    set_seed(seed)
-    dls = _loaders(survey, tfms, device, fold=fold, n_folds=n_folds, grouped=grouped, bs=bs,
-        n_in=n_in, seed=seed)
-    set_seed(seed)
-    learn = salt_learner(dls, net, **kwargs)
-    train = dict(minutes=minutes, epochs=epochs, steps=steps, seed=seed, cycles=cycles, encoder_rate=encoder_rate,
-        patience=patience) | (dict(tfms=tfms) if isinstance(tfms, dict) else {})
-    own = _own(learn, tfms, kwargs.get('metrics'), kwargs.get('cbs'))
-    config = _config(survey, learn, own, kwargs.get('weights') or kwargs.get('pretrained'), **train)
+    start, out, parts = time.monotonic(), Path(out), dict(net=net, tfms=tfms, **kwargs)
+    train = _length(minutes, epochs, steps) | _course(seed, cycles, encoder_rate, patience, tfms)
+    _check_out(out, overwrite)
+    data = dict(fold=fold, n_folds=n_folds, grouped=grouped, bs=bs, n_in=n_in, seed=seed)
+    learn = _new_learner(as_survey(survey), check_device(device), data, **parts)
+    config = _config(learn, train, parts)
     new_run(out, config, overwrite)
     return _begin(learn, out, config, start, quiet)
 
 # %% ../nbs/08_learner.ipynb #2a0f1404
-def _precision_here(config, net, device):
-    "The precision in which a run goes on, on this device"
-    if device.type == 'cuda' or config['precision'] == 'float32': return config['precision']
+def _precision_here(config, net, device, same=False):
+    "The precision in which a run goes on, on this device; the `same` as before, if there is a way"
+    was = config['precision']
+    if device.type == 'cuda' or was == 'float32' or same and was == 'bf16': return was
     return fastest_precision(net, device, config['size'], config['data']['n_in'])
+
+# %% ../nbs/08_learner.ipynb #a42a175c
+def _survey_of(config, survey=None):
+    "The `survey` that was given, or the one that the config names"
+    if survey is not None: return as_survey(survey, config['skip_bad'])
+    if Path(config['survey']).exists(): return as_survey(config['survey'], config['skip_bad'])
+    raise SaltError(f'survey {config["survey"]} is missing; if it has moved, say where it is now: survey=... (--data)')
 
 # %% ../nbs/08_learner.ipynb #f9e8d51e
 def _lost(*_): raise SaltError('this run has a loss of your own, which no file holds; pass it: loss=...')
 
-def _from_config(config, net, survey, device, path, loss=None, tfms=None, metrics=None, cbs=None):
+def _from_config(config, net, survey, device, path, same=False, loss=None, tfms=None, metrics=None, cbs=None):
     "The learner of a config, its data not yet opened"
-    data, where = dict(config['data']), survey or config['survey']
-    if tfms is None: tfms = config['train'].get('tfms')
+    data = dict(config['data'])
+    if tfms is None: tfms = config['train']['tfms']
     if loss is None: loss = _lost if config['loss'] == 'custom' else config['loss']
-    dls = lambda: _loaders(as_survey(where, config['skip_bad']), tfms, device, **data)
-    return _assemble(dls, net, loss, _precision_here(config, net, device), device, config['learner'], metrics,
+    dls = lambda: _loaders(_survey_of(config, survey), tfms, device, **data)
+    return _assemble(dls, net, loss, _precision_here(config, net, device, same), device, config['learner'], metrics,
         cbs or (), path=path, stats=tuple(data['stats']), n_in=data['n_in'])
 
 # %% ../nbs/08_learner.ipynb #38f67a93
@@ -662,10 +732,20 @@ def load_run(
     else: return _from_config(config, net, survey, device, path, **own)
     raise SaltError(f'the weights of run {path} do not fit its config.json; restore both from a copy, or train again')
 
+# %% ../nbs/08_learner.ipynb #41dddd74
+def _last(run):
+    "(tensors, numbers) of the state that was saved last; None if there is none yet"
+    path = run/'last.safetensors'
+    if not path.exists(): return None
+    tensors, numbers = read_state(path)
+    if {'plan', 'history', 'spent', 'finished'} <= numbers.keys(): return tensors, numbers
+    raise SaltError(f'{path} is not the state of a run; restore it from a copy, or delete it to begin anew')
+
 # %% ../nbs/08_learner.ipynb #c26b57cb
 def _fit_state(learn, tensors, numbers, run):
     "Give the learner its state, or say that it is another's"
     try: return unpack_state(learn, tensors, numbers)
+    except SaltError: raise
     except (RuntimeError, KeyError, ValueError): pass
     raise SaltError(f'{run}/last.safetensors does not fit {run}/config.json; '
         'restore both from a copy, or train again')
@@ -673,28 +753,43 @@ def _fit_state(learn, tensors, numbers, run):
 # %% ../nbs/08_learner.ipynb #1d03c36f
 def _go_on(learn, run, config, tensors, numbers, start, quiet):
     "Train from the state that was saved last"
-    t, done = config['train'], numbers['epoch']
     learn.create_opt()
     _fit_state(learn, tensors, numbers, run)
-    rows = pd.read_csv(run/'history.csv').to_dict('records')[:done] if done else []
-    budget = t['minutes'] and t['minutes']*60*.985
-    clock = PlanClock(Plan(**numbers['plan']), budget, done, numbers['spent'] + time.monotonic() - start)
+    rows, spent = numbers['history'], numbers['spent'] + time.monotonic() - start
+    clock = PlanClock(Plan(**numbers['plan']), _budget(config['train']), len(rows), spent)
     return _sit(learn, run, config, clock, rows, quiet)
 
+# %% ../nbs/08_learner.ipynb #3b993037
+def _check_survey(learn, config, run):
+    "The survey is, as far as number and size of its tiles tell, that of the run"
+    survey, size = learn.dls.survey, config['size']
+    if (len(survey.train), list(survey.size)) == (config['tiles'], size): return
+    raise SaltError(f'survey {survey.path} has {len(survey.train)} tiles of {list(survey.size)}, run {run} was trained '
+        f'with {config["tiles"]} of {size}; name the right survey, or train again')
+
 # %% ../nbs/08_learner.ipynb #929b6f1a
-def _fresh(config, run, survey, device, net=None, **own):
-    "The learner of a run as it was before its first step"
+def _fresh(config, run, survey, device, net=None, **parts):
+    "The learner of a run as it was before its first step; `parts` as for `_from_config`"
     set_seed(config['train']['seed'])
-    net = net or make_net(config['net'], config.get('weights'))
-    return _from_config(config, net, survey, device, run, **own)
+    learn = _from_config(config, net or make_net(config['net'], config['weights']), survey, device, run, **parts)
+    _check_survey(learn, config, run)
+    return learn
 
 # %% ../nbs/08_learner.ipynb #e11a15dc
-def _check_own(config, run, own):
+def _check_own(config, run, given, begun=False, call='resume_run'):
     "Every part that the run's config could not say is among those given"
-    missing = [n for n in config.get('own', []) if own.get(n) is None]
+    made = begun and config['net']['kind'] != 'custom'
+    missing = [n for n in config['own'] if given.get(n) is None and not (made and n == 'net')]
     if not missing: return
     raise SaltError(f'run {run} was trained with {", ".join(missing)} of your own, which no file holds; pass them '
-        f'again, in Python: resume_run({str(run)!r}, {", ".join(f"{n}=..." for n in missing)})')
+        f'again, in Python: {call}({str(run)!r}, {", ".join(f"{n}=..." for n in missing)})')
+
+# %% ../nbs/08_learner.ipynb #eb06dd91
+def _moved(learn, run, config):
+    "Note where the survey of a run is now; the new config"
+    config = config | dict(survey=str(learn.dls.survey.path.resolve()))
+    write_json(run/'config.json', config, overwrite=True)
+    return config
 
 # %% ../nbs/08_learner.ipynb #84d0019b
 def resume_run(
@@ -705,23 +800,32 @@ def resume_run(
     **own # `net`, `loss`, `tfms`, `metrics`, `cbs` of your own that the run was trained with
 )->SaltLearner: # Trained to the end of its plan
     "Go on with a run that was stopped"
-    start, run, config, device = time.monotonic(), Path(run), read_config(run), check_device(device)
-    plan, state = config.pop('plan', None), None
-    del config['version']
-    if (run/'last.safetensors').exists(): state = read_state(run/'last.safetensors')
+    start, run, device = time.monotonic(), Path(run), check_device(device)
+    config, state = read_config(run), _last(run)
     if state and state[1]['finished']: return load_run(run, survey, device=device, **own)
-    _check_own(config, run, own)
+    _check_own(config, run, own, begun=state is not None)
     learn = _fresh({**config, 'weights': None} if state else config, run, survey, device, **own)
+    if survey is not None: config = _moved(learn, run, config)
     if state: return _go_on(learn, run, config, *state, start, quiet)
-    return _begin(learn, run, config, start, quiet, Plan(**plan) if plan and not config['train']['minutes'] else None)
+    plan = None if config['train']['minutes'] else config.get('plan')
+    return _begin(learn, run, config, start, quiet, plan and Plan(**plan))
 
 # %% ../nbs/08_learner.ipynb #1f09c903
 def _final_plan(run):
     "The plan of a run as it was carried out"
     numbers = read_numbers(run/'last.safetensors')
-    if numbers['finished']: return Plan(**numbers['plan'])
+    if numbers.get('finished'): return Plan(**numbers['plan'])
     raise SaltError(f'run {run} has not come to its end; go on with: saltid resume {run}')
 
+# %% ../nbs/08_learner.ipynb #c4eb454a
+def _repeated(learn, config, run, plan):
+    "The config of a run that repeats `run` by its plan"
+    train = config['train'] | dict(minutes=None, epochs=None, steps=plan.steps)
+    rest = {k: v for k, v in config.items() if k != 'version'}
+    survey = str(learn.dls.survey.path.resolve())
+    return rest | dict(survey=survey, train=train, plan=asdict(plan), repeats=str(run.resolve()))
+
+# %% ../nbs/08_learner.ipynb #c222fa2a
 def repeat_run(
     run, # The folder of the run to repeat
     out, # The new run's folder, to be made
@@ -732,13 +836,12 @@ def repeat_run(
     **own # As for `resume_run`
 )->SaltLearner: # Trained
     "Train a run again, step by step, as it was trained before"
-    start, run, out, config, device = time.monotonic(), Path(run), Path(out), read_config(run), check_device(device)
-    plan = _final_plan(run)
-    _check_out(out, overwrite, None)
-    _check_own(config, run, own)
-    learn = _fresh(config, out, survey, device, **own)
-    train = config['train'] | dict(minutes=None, epochs=None, steps=plan.steps)
-    config = {k: v for k, v in config.items() if k not in ('version', 'plan')} | dict(train=train, repeats=str(run))
+    start, run, out, device = time.monotonic(), Path(run), Path(out), check_device(device)
+    config, plan = read_config(run), _final_plan(run)
+    _check_out(out, overwrite)
+    _check_own(config, run, own, call='repeat_run')
+    learn = _fresh(config, run, survey, device, same=True, **own)
+    learn.path, config = out, _repeated(learn, config, run, plan)
     new_run(out, config, overwrite)
     return _begin(learn, out, config, start, quiet, plan)
 
@@ -753,14 +856,23 @@ def run_folders(
     if not found: raise SaltError(f'no run at {path}; check the path, or train first: saltid train DATA --out {path}')
     return found
 
+# %% ../nbs/08_learner.ipynb #e87beff6
+def _history(run):
+    "The lines of a run's history, of its state or else of its CSV; none if it has none yet"
+    state, table = run/'last.safetensors', run/'history.csv'
+    if state.exists(): return pd.DataFrame(read_numbers(state).get('history', []))
+    try: return pd.read_csv(table) if table.exists() else pd.DataFrame()
+    except ValueError: pass
+    raise SaltError(f'{table} cannot be read, it may be cut short; restore it from a copy, or delete it')
+
 # %% ../nbs/08_learner.ipynb #f6a1cffb
 def _line_of(run):
     "What the table says of one run"
-    try: config = read_config(run)
+    try: config, h = read_config(run), _history(run)
     except SaltError as e: return dict(run=str(run), note=str(e))
-    h, net, data = run/'history.csv', config['net'], config['data']
-    h = pd.read_csv(h) if h.exists() else pd.DataFrame(columns=['minutes'])
-    return dict(run=str(run), score=h.get('mean_precision', pd.Series(dtype=float)).max(), epochs=len(h), minutes=h['minutes'].max(),
+    net, data = config['net'], config['data']
+    top = lambda c: h[c].max() if c in h else math.nan
+    return dict(run=str(run), score=top('mean_precision'), epochs=len(h), minutes=top('minutes'),
         net=net['config'].get('encoder', net['kind']), loss=config['loss'], fold=data['fold'], seed=data['seed'])
 
 # %% ../nbs/08_learner.ipynb #a33c27af
@@ -769,6 +881,18 @@ def list_runs(
 )->pd.DataFrame: # One line a run
     "A table of runs: score, time, settings"
     return pd.DataFrame([_line_of(run) for run in run_folders(path)])
+
+# %% ../nbs/08_learner.ipynb #3650dd4b
+def _check_folds(run, folds):
+    "A fold that is there is one of as many"
+    n = read_config(run)['data']['n_folds']
+    if n != folds: raise SaltError(f'{run} is one of {n} folds, not of {folds}; pass folds={n}, or --overwrite '
+        '(overwrite=True), or name another folder')
+
+# %% ../nbs/08_learner.ipynb #158115f1
+def _parts_of(run, given):
+    "Of what was given, the parts that a run asks for when it goes on"
+    return {n: given[n] for n in read_config(run)['own'] if n in given}
 
 # %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(
@@ -781,12 +905,15 @@ def train_folds(
 )->list: # The runs' paths
     "Train one run for each fold"
     survey, out, k = as_survey(survey), Path(out), kwargs
-    if not (k.get('epochs') or k.get('steps')): check_range('minutes', minutes, .05*folds, 100_000)
-    runs = [out/f'fold{i}' for i in range(check_range('folds', folds, 2, 100))]
+    if k.get('epochs') or k.get('steps'): minutes = None
+    else: check_range('minutes', minutes, .05*folds, 100_000)
+    runs = [out/f'fold{i}' for i in range(check_whole('folds', folds, 2, 100))]
+    there = [r for r in runs if (r/'config.json').exists() and not overwrite]
+    for run in there: _check_folds(run, folds)
     for i, run in enumerate(runs):
-        if (run/'config.json').exists() and not overwrite:
-            resume_run(run, survey, k.get('quiet', False), k.get('device'))
-        else: train_run(survey, run, minutes/folds, fold=i, n_folds=folds, overwrite=overwrite, **k)
+        k = kwargs | dict(net=copy.deepcopy(kwargs.get('net')))
+        if run in there: resume_run(run, survey, k.get('quiet', False), k.get('device'), **_parts_of(run, k))
+        else: train_run(survey, run, minutes and minutes/folds, fold=i, n_folds=folds, overwrite=overwrite, **k)
     return runs
 
 # %% ../nbs/08_learner.ipynb #786cf5f0
@@ -794,9 +921,12 @@ def plot_history(
     run # The run's folder
 ): # The two axes
     "Draw loss and score over the minutes of a run"
-    h = pd.read_csv(Path(run)/'history.csv')
+    h = _history(Path(run))
+    if not len(h): raise SaltError(f'{run} has no history yet; check the path, or go on with: saltid resume {run}')
+    first, metrics = ['train_loss', 'valid_loss'], list(h)[list(h).index('valid_loss') + 1:][:2]
     fig, axs = plt.subplots(1, 2, figsize=(8,2.4), dpi=72, layout='constrained')
-    for c in ('train_loss', 'valid_loss'): axs[0].plot(h['minutes'], h[c], label=c)
-    for c in [c for c in ('mean_precision', 'miou', 'dice', 'accuracy') if c in h][:2]: axs[1].plot(h['minutes'], h[c], label=c)
-    for ax in axs: ax.set_xlabel('minutes'); ax.legend()
+    for ax, columns in zip(axs, (first, metrics)):
+        for c in columns: ax.plot(h['minutes'], h[c], label=c)
+        ax.set_xlabel('minutes')
+        if columns: ax.legend()
     return axs
