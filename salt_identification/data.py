@@ -322,7 +322,7 @@ def show_batch(self:TileDL,
     "Draw tiles of a batch with their masks"
     b = self.decode(b or self.one_batch())
     masks = b[1][:max_n] if len(b) > 1 else None
-    return show_tiles((b[0][:max_n]*255).clamp(0, 255), masks, ncols=ncols)
+    return show_tiles(b[0][:max_n], masks, ncols=ncols)
 
 # %% ../nbs/04_data.ipynb #3927642d
 @patch
@@ -335,7 +335,7 @@ def show_results(self:TileDL,
 ):
     "Draw tiles of a batch with the truth and a prediction"
     x, y = self.decode(b)[:2]
-    return show_tiles((x[:max_n]*255).clamp(0, 255), y[:max_n], out[:max_n], ncols=ncols)
+    return show_tiles(x[:max_n], y[:max_n], out[:max_n], ncols=ncols)
 
 # %% ../nbs/04_data.ipynb #9017bcb1
 @patch

@@ -159,7 +159,7 @@ def test_full_disk(saltid, small, trained, tmp_path, monkeypatch):
 def test_full_disk_maps(saltid, small, trained, tmp_path, monkeypatch):
     "The room for maps is looked at: a file mapped into memory on a full disk would end the process by a signal"
     monkeypatch.setattr(shutil, 'disk_usage', lambda p: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    refused(saltid('predict', trained, small, '--maps', tmp_path/'maps', '--masks', tmp_path/'m', '--out', tmp_path/'s.csv', '--device', 'cpu', '--quiet'), 'the maps need 0 MB and the disk has 0')
+    refused(saltid('predict', trained, small, '--maps', tmp_path/'maps', '--masks', tmp_path/'m', '--out', tmp_path/'s.csv', '--device', 'cpu', '--quiet'), 'needs 0 MB and the disk has 0')
     assert not list(tmp_path.iterdir())
 
 @pytest.mark.parametrize('what', ['to_csv', 'save', 'write_json'])
