@@ -351,8 +351,8 @@ def plan_minutes(
     pass_steps:int # Steps in a pass over the tiles
 )->Plan: # At least one step
     "Plan as many steps as fit into a time"
-    epoch = max(pass_steps*step, seconds/60, 12*valid)
-    epochs = max(1, round(seconds/(epoch + valid)))
+    epoch = min(max(pass_steps*step, seconds/60, 12*valid), seconds/5 - valid)
+    epochs = round(seconds/(epoch + valid)) if epoch > valid else 1
     return plan_steps(max(1, (seconds - epochs*valid)/step), epochs)
 
 # %% ../nbs/07a_training.ipynb #88a8e7eb
