@@ -22,8 +22,8 @@ from fastcore.basics import patch
 
 from .augment import tile_tfms
 from .files import SaltError, check_range
-from .neighbours import find_neighbours, group_tiles
-from .tiles import Tiles, _Part, as_survey, show_tiles
+from .neighbours import group_tiles, known_neighbours
+from .tiles import Part, Tiles, as_survey, show_tiles
 
 # %% ../nbs/04_data.ipynb #9186e0bc
 def _deal(groups, kinds, order, n, rng):
@@ -69,7 +69,7 @@ def survey_groups(
     survey = as_survey(survey)
     if not hasattr(survey, '_groups'):
         parts = [survey.train, *_unlabelled(survey)]
-        pairs = find_neighbours(parts, margin=1.5)
+        pairs = known_neighbours(parts, margin=1.5)
         survey._groups = group_tiles(sum(map(len, parts)), pairs)[:len(survey.train)]
     return survey._groups
 
@@ -255,7 +255,7 @@ def salt_datablock(
 def _parts(tiles, fold, n_folds, seed, groups=None):
     "Training and validation `Tiles`"
     folds = make_folds(tiles, n_folds, seed, groups)
-    return _Part(tiles, folds != fold), _Part(tiles, folds == fold)
+    return Part(tiles, folds != fold), Part(tiles, folds == fold)
 
 # %% ../nbs/04_data.ipynb #5764c257
 def _stats(stats, n_in, train):
