@@ -8,7 +8,7 @@ __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'net_spec', 'make_net', 'SaltLearner'
            'resume_run', 'repeat_run', 'run_folders', 'list_runs', 'train_folds', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
-import copy, math, sys, tempfile, time
+import _thread, copy, json, math, os, signal, subprocess, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -31,12 +31,12 @@ from torch import nn
 
 from . import __version__
 from .augment import PadCrop, tile_tfms
-from .data import SaltDataLoaders, salt_dataloaders, to_input
+from .data import SaltDataLoaders, salt_dataloaders, survey_groups, to_input
 from salt_identification.files import (SaltError, check_range, check_whole, new_file, new_folder,
     read_json, write_json)
-from .losses import loss_spec, make_loss
+from .losses import LOSSES, loss_spec, make_loss
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
-from .tiles import as_survey
+from .tiles import Survey, as_survey
 from .training import (EMA, EpochStop, LossProgress, Plan, PlanClock, autocast, fastest_precision,
     find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs, read_numbers, read_state, schedule,
     shortest_time, silent, state_kept, unpack_state, write_state)
@@ -363,10 +363,11 @@ class RunSaver(Callback):
         run, # The run's folder
         clock:PlanClock, # Of this training
         cycles:int=1, # Snapshots at the end of each, if more than one
-        history=None # Lines of earlier sittings
+        history=None, # Lines of earlier sittings
+        keep:str='best' # Weights to predict with: of the 'best' epoch, or the 'last'
     ):
         self.run_path, self.clock, self.cycles = Path(run), clock, cycles
-        self.rows, self.saved = list(history or []), time.monotonic()
+        self.rows, self.saved, self.keep = list(history or []), time.monotonic(), keep
 
 # %% ../nbs/08_learner.ipynb #5c7d9cd6
 @patch
@@ -425,9 +426,10 @@ def _is_best(self:RunSaver, row):
 
 @patch
 def _keep_best(self:RunSaver, row):
-    "Write the weights if no epoch before was as good, and add the line"
+    "Write the weights to predict with, and add the line"
     numbers = dict(epoch=row['epoch'], score=merit(row))
-    if self._is_best(row): write_state(self.run_path/'model.safetensors', averaged(self.learn), numbers)
+    if self.keep == 'last' or self._is_best(row):
+        write_state(self.run_path/'model.safetensors', averaged(self.learn), numbers)
     self.rows.append(row)
 
 # %% ../nbs/08_learner.ipynb #a2f8ac85
@@ -565,10 +567,10 @@ def after_epoch(self:Patience):
 
 # %% ../nbs/08_learner.ipynb #0987799b
 def _sit(learn, run, config, clock, rows=(), quiet=False):
-    "One sitting of a run: train to the end of the plan, and take the best weights"
+    "One sitting of a run: train to the end of the plan, and take the weights to predict with"
     t = config['train']
     stop = [Patience(t['patience'], rows)] if t['patience'] else []
-    saver = RunSaver(run, clock, t['cycles'], rows)
+    saver = RunSaver(run, clock, t['cycles'], rows, t.get('keep', 'best'))
     with _watched(learn, clock, quiet) as report:
         learn.fit_plan(clock.plan, t['cycles'], t['encoder_rate'], clock, [*stop, saver, *report])
     learn.model.load_state_dict(_weights(run, 'best'))
@@ -614,11 +616,12 @@ def _length(minutes, epochs, steps):
     return dict(minutes=minutes, epochs=epochs, steps=steps)
 
 # %% ../nbs/08_learner.ipynb #69a707a9
-def _course(seed, cycles, encoder_rate, patience, tfms):
+def _course(seed, cycles, encoder_rate, patience, tfms, keep='best'):
     "How a run is trained, as JSON can say it"
+    if keep not in ('best', 'last'): raise SaltError(f'keep is {keep!r}, expected best or last')
     limits = dict(seed=(seed, 0, 2**31), cycles=(cycles, 1, 1000), patience=(patience, 0, 10**6))
     whole = {name: check_whole(name, *limit) for name, limit in limits.items()}
-    return whole | dict(encoder_rate=check_range('encoder_rate', encoder_rate, 0, 10), tfms=_said(tfms))
+    return whole | dict(keep=keep, encoder_rate=check_range('encoder_rate', encoder_rate, 0, 10), tfms=_said(tfms))
 
 # %% ../nbs/08_learner.ipynb #b0f270ca
 def _plan(learn, minutes, epochs, steps, start):
@@ -639,7 +642,8 @@ def _begin(learn, out, config, start, quiet, plan=None):
     t = config['train']
     plan = plan or _plan(learn, t['minutes'], t['epochs'], t['steps'], start)
     clock = PlanClock(plan, _budget(t), spent=time.monotonic() - start)
-    write_json(out/'config.json', dict(version=__version__) | config | dict(plan=asdict(plan)), overwrite=True)
+    config = config | dict(train=t | dict(threads=torch.get_num_threads()), plan=asdict(plan))
+    write_json(out/'config.json', dict(version=__version__) | config, overwrite=True)
     set_seed(t['seed'])
     return _sit(learn, out, config, clock, quiet=quiet)
 
@@ -672,6 +676,7 @@ def train_run(
     cycles:int=1, # More than one: cosine cycles with a snapshot each
     encoder_rate:float=1., # Share of the learning rate that the encoder gets
     patience:int=0, # Stop when the validation loss has not fallen for so many epochs; 0 for never
+    keep:str='best', # Weights to predict with: of the 'best' epoch by the held-out fold, or the 'last'
     device=None, # None for a GPU if there is one
     quiet:bool=False, # No report
     overwrite:bool=False, # Replace a run that is there
@@ -681,7 +686,7 @@ def train_run(
 )->SaltLearner: # Trained
     "Train on a survey and keep the run in a folder"
     start, out, parts = time.monotonic(), Path(out), dict(net=net, tfms=tfms, **kwargs)
-    train = _length(minutes, epochs, steps) | _course(seed, cycles, encoder_rate, patience, tfms)
+    train = _length(minutes, epochs, steps) | _course(seed, cycles, encoder_rate, patience, tfms, keep)
     _check_out(out, overwrite)
     data = dict(fold=fold, n_folds=n_folds, grouped=grouped, bs=bs, n_in=n_in, seed=seed)
     learn = _new_learner(as_survey(survey), check_device(device), data, **parts)
@@ -825,6 +830,15 @@ def _repeated(learn, config, run, plan):
     survey = str(learn.dls.survey.path.resolve())
     return rest | dict(survey=survey, train=train, plan=asdict(plan), repeats=str(run.resolve()))
 
+# %% ../nbs/08_learner.ipynb #22dbacb5
+@contextmanager
+def _threads(n):
+    "Inside, torch computes with `n` threads; None for as many as it does anyway"
+    was = torch.get_num_threads()
+    torch.set_num_threads(n or was)
+    try: yield
+    finally: torch.set_num_threads(was)
+
 # %% ../nbs/08_learner.ipynb #c222fa2a
 def repeat_run(
     run, # The folder of the run to repeat
@@ -840,10 +854,11 @@ def repeat_run(
     config, plan = read_config(run), _final_plan(run)
     _check_out(out, overwrite)
     _check_own(config, run, own, call='repeat_run')
-    learn = _fresh(config, run, survey, device, same=True, **own)
-    learn.path, config = out, _repeated(learn, config, run, plan)
-    new_run(out, config, overwrite)
-    return _begin(learn, out, config, start, quiet, plan)
+    with _threads(config['train'].get('threads')):
+        learn = _fresh(config, run, survey, device, same=True, **own)
+        learn.path, config = out, _repeated(learn, config, run, plan)
+        new_run(out, config, overwrite)
+        return _begin(learn, out, config, start, quiet, plan)
 
 # %% ../nbs/08_learner.ipynb #376c3821
 def run_folders(
@@ -894,6 +909,188 @@ def _parts_of(run, given):
     "Of what was given, the parts that a run asks for when it goes on"
     return {n: given[n] for n in read_config(run)['own'] if n in given}
 
+# %% ../nbs/08_learner.ipynb #a4dae337
+def _train_fold(survey, run, minutes, fold, folds, overwrite, given):
+    "Train the run of a fold, or go on with it; `given` is for `train_run`"
+    if overwrite or not (run/'config.json').exists():
+        train_run(survey, run, minutes, fold=fold, n_folds=folds, overwrite=overwrite, **given)
+    else: resume_run(run, survey, given.get('quiet', False), given.get('device'), **_parts_of(run, given))
+
+def _is_finished(run):
+    "Has the run come to its end?"
+    state = run/'last.safetensors'
+    return state.exists() and bool(read_numbers(state).get('finished'))
+
+# %% ../nbs/08_learner.ipynb #d368ee9d
+def _cores():
+    "Cores that torch may use here"
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return min(allowed, torch.get_num_threads())
+
+# %% ../nbs/08_learner.ipynb #79e9cdea
+def _plainly(v):
+    "What JSON says for a path, a device, or a number of numpy's"
+    if isinstance(v, (Path, torch.device)): return str(v)
+    if isinstance(v, np.generic): return v.item()
+    raise TypeError(f'{v!r} is nothing for JSON')
+
+def _told(v):
+    "Can JSON say `v`?"
+    try: return bool(json.dumps(v, default=_plainly))
+    except (TypeError, ValueError): return False
+
+def _strange(known):
+    "Names in a table of classes that lead out of this library"
+    return [k for k, c in known.items() if not c.__module__.startswith('salt_identification.')]
+
+def _untold(given):
+    "Names of what was given that another process cannot be told"
+    net, loss = given.get('net'), given.get('loss')
+    named = dict(net=isinstance(net, dict) and net.get('kind') in _strange(NETS),
+        loss=isinstance(loss, str) and any(k in loss for k in _strange(LOSSES)))
+    return [k for k, v in given.items() if not _told(v) or named.get(k)]
+
+# %% ../nbs/08_learner.ipynb #cc8ed988
+def _jobs(jobs, n, minutes, given):
+    "How many of `n` runs are trained at a time, if `jobs` was asked for"
+    odd = _untold(given)
+    if jobs is None:
+        on_cpu = check_device(given.get('device')).type == 'cpu'
+        alone = odd or not on_cpu or not sys.executable or minutes and minutes < n/2
+        return 1 if alone else min(n, _cores())
+    if check_whole('jobs', jobs, 1, 1000) == 1 or not odd: return min(jobs, n)
+    raise SaltError(f'jobs is {jobs}, but {", ".join(odd)} of your own cannot be sent to another process; pass jobs=1')
+
+# %% ../nbs/08_learner.ipynb #c567d5bc
+def _lifeline():
+    "Interrupt this process when the other end of its standard input is gone, and for no other reason"
+    gone = threading.Event()
+
+    def heed(*_):
+        if not gone.is_set(): return
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    def watch():
+        os.read(0, 1)
+        gone.set()
+        _thread.interrupt_main()
+
+    signal.signal(signal.SIGINT, heed)
+    threading.Thread(target=watch, daemon=True).start()
+
+# %% ../nbs/08_learner.ipynb #eb71b8d5
+def _minutes_left(minutes, seconds):
+    "What is left of `minutes` after some seconds; None for a run that has none"
+    return minutes and max(.05, round(minutes - seconds/60, 3))
+
+def _work(job):
+    "Do a job in a process of its own; the code to end it with"
+    _lifeline()
+    torch.set_num_threads(job['threads'])
+    if job['tty']: sys.stderr.isatty = lambda: True
+    how = {k: job[k] for k in ('fold', 'folds', 'overwrite', 'given')}
+    minutes = _minutes_left(job['minutes'], min(max(time.time() - job['sent'], 0), 60) + 2)
+    try: return _train_fold(Survey(**job['survey']), Path(job['run']), minutes, **how)
+    except KeyboardInterrupt: return 130
+    except SaltError as e: said = str(e)
+    except MemoryError: said = 'there is not enough memory; pass jobs=1, or a smaller bs'
+    Path(job['said']).write_text(said, encoding='utf-8')
+    return 2
+
+# %% ../nbs/08_learner.ipynb #992bcc65
+def _fault(run, code, said, log):
+    "What to raise for the process of a run that ended with `code`; None if all went well"
+    if code == 0: return None
+    if said: return SaltError(said if str(run) in said else f'run {run}: {said}')
+    if code < 0: return SaltError(f'the process of run {run} was killed (signal {-code}), perhaps for want of memory; '
+        'the same call goes on, and needs less with jobs=1')
+    return RuntimeError(f'the process of run {run} ended with code {code}:\n{log}')
+
+# %% ../nbs/08_learner.ipynb #2de4f4ea
+_BEGIN = ('import json, sys; job = json.load(open(sys.argv[1], encoding="utf-8")); sys.path[:] = job["path"]; '
+    'from salt_identification.learner import _work; sys.exit(_work(job))')
+
+class _Process:
+    "A process that does `job`, with its files in `folder`"
+    def __init__(self, job, folder, line=_BEGIN):
+        self.run, name = job['run'], Path(job['run']).name
+        self.said, told, log = (folder/f'{name}.{end}' for end in ('said', 'json', 'log'))
+        job = job | dict(path=sys.path, said=self.said, sent=time.time())
+        told.write_text(json.dumps(job, default=_plainly), encoding='utf-8')
+        n, command = str(job['threads']), [sys.executable, '-W', 'ignore::FutureWarning', '-c', line, str(told)]
+        env = os.environ | dict(OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, PYTHONIOENCODING='utf-8')
+        with open(log, 'wb') as f:
+            self.p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=f, env=env)
+        self.log = open(log, encoding='utf-8', errors='replace', newline='')
+
+# %% ../nbs/08_learner.ipynb #558ecd95
+@patch
+def news(self:_Process): return self.log.read()
+
+@patch
+def fault(self:_Process):
+    "What to raise for it; None if it runs, or has ended well"
+    if self.p.poll() is None: return None
+    self.log.seek(0)
+    said = self.said.read_text(encoding='utf-8') if self.said.exists() else ''
+    return _fault(self.run, self.p.returncode, said, self.log.read())
+
+# %% ../nbs/08_learner.ipynb #c3826430
+def _let_go(processes, patience=10.):
+    "End processes, kindly at first"
+    for p in processes: p.p.stdin.close()
+    until = time.monotonic() + patience
+    try:
+        while any(p.p.poll() is None for p in processes) and time.monotonic() < until: time.sleep(.02)
+    finally:
+        for p in processes: p.p.kill(); p.p.wait(); p.log.close()
+
+# %% ../nbs/08_learner.ipynb #7b73f1ce
+def _begin_next(job, running, folder, quiet, line):
+    "Begin the process of `job`; it reports unless one of `running` does"
+    quiet = quiet or any(p.reports for p in running)
+    if not quiet: print(f'{Path(job["run"]).name}:', file=sys.stderr, flush=True)
+    p = _Process(job | dict(given=job['given'] | dict(quiet=quiet)), folder, line)
+    p.reports = not quiet
+    return p
+
+def _attend(p, running):
+    "Pass on what a process says, and see whether it has ended"
+    ended, news = p.p.poll() is not None, p.news()
+    if p.reports and news: sys.stderr.write(news); sys.stderr.flush()
+    if not ended: return
+    if fault := p.fault(): raise fault
+    running.remove(p)
+    _let_go([p])
+
+def _side_by_side(todo, k, quiet, line=_BEGIN):
+    "Do the jobs of `todo`, `k` at a time"
+    running, todo = [], list(todo)
+    with tempfile.TemporaryDirectory() as d:
+        try:
+            while todo or running:
+                while todo and len(running) < k:
+                    running.append(_begin_next(todo.pop(0), running, Path(d), quiet, line))
+                time.sleep(.1)
+                for p in running[:]: _attend(p, running)
+        finally: _let_go(running)
+
+# %% ../nbs/08_learner.ipynb #d77f65fd
+def _job(survey, run, **how):
+    "What a process that trains the run of a fold is told; `how` is for `_train_fold`, and its `threads`"
+    where = dict(path=survey.path, skip_bad=survey.skip_bad, memory=survey.memory)
+    return dict(run=run, survey=where, tty=sys.stderr.isatty(), **how)
+
+# %% ../nbs/08_learner.ipynb #9ff650a7
+def _train_apart(survey, runs, k, minutes, overwrite, given, **kwargs):
+    "Train those of `runs` that are not finished, each in a process of its own, `k` at a time"
+    todo, start = [i for i, run in enumerate(runs) if overwrite or not _is_finished(run)], time.monotonic()
+    if todo: survey_groups(survey) if given.get('grouped', True) else survey.train
+    minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
+    how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, given=given, threads=max(1, _cores()//k))
+    _side_by_side([_job(survey, runs[i], fold=i, **how) for i in todo], k, given.get('quiet', False))
+
 # %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(
     survey, # `Survey`, or its path
@@ -901,19 +1098,23 @@ def train_folds(
     folds:int=5, # Number of folds
     minutes:float=30., # Time for all of them together
     overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
+    nets:int=None, # Train the first so many folds only; None for all
+    jobs:int=None, # Trainings at a time, each a process; None for one a core, but 1 on a GPU, or with parts of your own
     **kwargs # For `train_run`
 )->list: # The runs' paths
     "Train one run for each fold"
-    survey, out, k = as_survey(survey), Path(out), kwargs
-    if k.get('epochs') or k.get('steps'): minutes = None
-    else: check_range('minutes', minutes, .05*folds, 100_000)
-    runs = [out/f'fold{i}' for i in range(check_whole('folds', folds, 2, 100))]
-    there = [r for r in runs if (r/'config.json').exists() and not overwrite]
-    for run in there: _check_folds(run, folds)
-    for i, run in enumerate(runs):
-        k = kwargs | dict(net=copy.deepcopy(kwargs.get('net')))
-        if run in there: resume_run(run, survey, k.get('quiet', False), k.get('device'), **_parts_of(run, k))
-        else: train_run(survey, run, minutes and minutes/folds, fold=i, n_folds=folds, overwrite=overwrite, **k)
+    survey, out, folds = as_survey(survey), Path(out), check_whole('folds', folds, 2, 100)
+    n = folds if nets is None else check_whole('nets', nets, 1, folds)
+    if kwargs.get('epochs') or kwargs.get('steps'): minutes = None
+    else: check_range('minutes', minutes, .05*n, 100_000)
+    runs, k = [out/f'fold{i}' for i in range(n)], _jobs(jobs, n, minutes, kwargs)
+    for run in runs:
+        if (run/'config.json').exists() and not overwrite: _check_folds(run, folds)
+    if k > 1: _train_apart(survey, runs, k, minutes, overwrite, kwargs, folds=folds)
+    else:
+        for i, run in enumerate(runs):
+            given = kwargs | dict(net=copy.deepcopy(kwargs.get('net')))
+            _train_fold(survey, run, minutes and minutes/n, i, folds, overwrite, given)
     return runs
 
 # %% ../nbs/08_learner.ipynb #786cf5f0
