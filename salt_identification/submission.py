@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Score', 'score_masks', 'score_submission',
-           'tune_run', 'Prediction', 'predict_submission', 'average_maps', 'vote', 'ensemble']
+           'note_doubts', 'tune_run', 'Prediction', 'predict_submission', 'average_maps', 'vote', 'ensemble']
 
 # %% ../nbs/10_submission.ipynb #2639cdd4
 from collections import deque
@@ -24,6 +24,7 @@ from .metrics import best_cut, tile_iou, tile_precision
 from .rle import rle_decode, rle_encode, save_masks
 from .tiles import Source, Survey, as_survey
 from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_tiles, write_maps
+from .uncertainty import Familiar, Review, doubt_table, expected_precision, fit_familiar, fit_review
 
 # %% ../nbs/10_submission.ipynb #f56eaa9e
 def _float(p):
@@ -230,6 +231,20 @@ def _saved(run, learn, device):
     if learn is None: return load_run(run, device=device)
     return load_run(run, net=deepcopy(learn.model), device=device or learn.device)
 
+# %% ../nbs/10_submission.ipynb #fa77c448
+def note_doubts(
+    folder, # Of a run, or of several
+    maps, # `Maps` of held-out tiles
+    cut:dict, # With `threshold` and `min_area`
+    truth, # (N,H,W) their masks
+    images # (N,H,W) bytes, of the training tiles
+):
+    "Learn from held-out tiles where to doubt, and write it into `folder`"
+    if maps.mean.shape[1] > 1: return
+    masks = to_masks(maps, cut['threshold'], cut['min_area'])
+    fit_review(np.asarray(maps.mean), masks, truth).save(Path(folder)/'review.json')
+    fit_familiar(images).save(Path(folder)/'familiar.json')
+
 # %% ../nbs/10_submission.ipynb #9ac18ea2
 def tune_run(
     run, # The run's folder
@@ -240,16 +255,22 @@ def tune_run(
     "Choose threshold and smallest area on the part that a run has held out"
     run, saved = Path(run), _saved(run, learn, device)
     tiles = (learn or saved).dls.valid_tiles
-    found = _best(predict_tiles(saved, tiles, tta), tiles.masks)
+    maps = predict_tiles(saved, tiles, tta)
+    found = _best(maps, tiles.masks)
+    note_doubts(run, maps, found, tiles.masks, (learn or saved).dls.train_tiles.images)
     write_json(run/'cut.json', found | dict(tiles=len(tiles), tta=tta), overwrite=True)
     return found
 
 # %% ../nbs/10_submission.ipynb #74943adf
+def _beside(paths, name):
+    "The files `name` of runs or folders of runs; a folder's own goes before those of its runs"
+    paths, own = paths if isinstance(paths, (list, tuple)) else [paths], lambda p: Path(p)/name
+    files = [f for p in paths for f in ([own(p)] if own(p).exists() else map(own, run_folders(p)))]
+    return [f for f in files if f.exists()]
+
 def _cut(paths):
-    "The mean cut of several runs; 0.5 and no smallest area where none was found"
-    paths = paths if isinstance(paths, (list, tuple)) else [paths]
-    files = [r/'cut.json' for p in paths for r in run_folders(p)]
-    cuts = [read_json(f) for f in files if f.exists()]
+    "The cut of a run or a folder, or the mean of several; 0.5 and no smallest area where none was found"
+    cuts = [read_json(f) for f in _beside(paths, 'cut.json')]
     if not cuts: return .5, 0
     return float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))
 
@@ -283,9 +304,9 @@ def _check_apart(paths):
                 raise SaltError(f'{p} and {q} would be in each other\'s way; name places that are apart')
 
 # %% ../nbs/10_submission.ipynb #32de432c
-def _check_outputs(out, masks, maps, overwrite):
+def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
     "Something to write, nothing in its way, and nothing in the way of each other"
-    outs = [(Path(p), kind) for p, kind in ((out, 'file'), (masks, 'folder'), (maps, 'folder')) if p]
+    outs = [(Path(p), kind) for p, kind in ((out, 'file'), (masks, 'folder'), (maps, 'folder'), (uncertainty, 'file')) if p]
     if not outs: raise SaltError('nothing to write; name a CSV (--out), or a folder for masks (--masks) or maps (--maps)')
     for p, kind in outs:
         is_a = 'folder' if p.is_dir() else 'file' if p.exists() else kind
@@ -326,12 +347,13 @@ def _wanted(survey):
     return _order(survey.sources['test'].names['images'], sample if sample.exists() else None)
 
 # %% ../nbs/10_submission.ipynb #9c6e93e6
-def _note(pieces, cut, rles, folder=None):
-    "Pass maps on; note their run lengths in `rles`, and save their masks in `folder`"
+def _note(pieces, cut, rles, folder=None, doubts=None):
+    "Pass maps on; note their run lengths in `rles`, save their masks in `folder`, tell `doubts` of both"
     for maps in pieces:
         masks = to_masks(maps, *cut)
         rles.update(zip(maps.ids, map(rle_encode, masks)))
         if folder: save_masks(maps.ids, masks, folder, classes=maps.mean.shape[1] > 1)
+        if doubts: doubts(maps, masks)
         yield maps
 
 # %% ../nbs/10_submission.ipynb #7a1d5902
@@ -342,21 +364,43 @@ def _draw(pieces, folder, n, dtype):
 
 # %% ../nbs/10_submission.ipynb #170ebf48
 @contextmanager
-def _opened(out, masks, maps, overwrite):
-    "(file or None, folder or None, folder or None) to fill; renamed at the end, all or none"
+def _opened(outs, overwrite):
+    "`outs` (a CSV, a folder of masks, one of maps, a CSV of doubts, or None each) to fill; renamed at the end, all or none"
     with ExitStack() as stack:
-        file = stack.enter_context(new_file(out, overwrite)) if out else None
-        if file: file.touch()
-        yield file, *[stack.enter_context(new_folder(p, overwrite)) if p else None for p in (masks, maps)]
+        enter = lambda p, new: stack.enter_context(new(p, overwrite)) if p else None
+        out, masks, maps, doubts = (enter(p, new) for p, new in zip(outs, (new_file, new_folder, new_folder, new_file)))
+        for f in (out, doubts):
+            if f: f.touch()
+        yield out, masks, maps, doubts
+
+# %% ../nbs/10_submission.ipynb #1b729e35
+class _Doubts:
+    "Gathers how doubtful each tile is"
+    def __init__(self, runs):
+        find = lambda cls, name: [cls.load(f) for f in _beside(runs, name)]
+        self.reviews, self.familiar = find(Review, 'review.json'), find(Familiar, 'familiar.json')[:1]
+        self.ids, self.doubt = [], []
+
+    def __call__(self, maps, masks):
+        p = np.asarray(maps.mean)
+        each = [r.doubt(p, masks) for r in self.reviews] or [1 - expected_precision(p, masks)]
+        self.ids += maps.ids
+        self.doubt += np.mean(each, 0).tolist()
+
+    def write(self, file, survey):
+        odd = {i: o for f in self.familiar for t in survey.chunks('test', 512) for i, o in zip(t.ids, f.is_odd(t.images))}
+        t = doubt_table(self.ids, np.array(self.doubt), [odd.get(i, False) for i in self.ids])
+        t.to_csv(file, index=False, lineterminator='\n', float_format='%.4f')
 
 # %% ../nbs/10_submission.ipynb #df11957c
-def _write_all(pieces, survey, outs, cut, dtype, overwrite):
-    "Write what comes in pieces to `outs`: a CSV, a folder for masks, a folder for maps, or None"
+def _write_all(pieces, survey, outs, cut, dtype, overwrite, doubts=None):
+    "Write what comes in pieces to `outs`: a CSV, a folder for masks, one for maps, a CSV of doubts, or None"
     rles = {}
-    with _opened(*outs, overwrite) as (file, masks, maps):
-        _draw(_note(pieces, cut, rles, masks), maps, len(survey.test_ids), dtype)
+    with _opened(outs, overwrite) as (file, masks, maps, table):
+        _draw(_note(pieces, cut, rles, masks, doubts), maps, len(survey.test_ids), dtype)
         ids = _wanted(survey)
         if file: _write_rles(file, ids, [rles.get(i, '') for i in ids], outs[0])
+        if table: doubts.write(table, survey)
     return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), *cut[:2])
 
 # %% ../nbs/10_submission.ipynb #91edcab8
@@ -374,15 +418,17 @@ def predict_submission(
     progress=None, # Called with (done, all)
     device=None, # None for a GPU if there is one
     maps=None, # Folder for maps of probabilities; None for none
-    maps_type:str='uint8' # 'uint8' or 'float16', of the maps
+    maps_type:str='uint8', # 'uint8' or 'float16', of the maps
+    uncertainty=None # A CSV for how doubtful each tile is; None for none
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey and write them as a submission, as masks, as maps, or as all three"
-    _check_outputs(out, masks, maps, overwrite)
+    _check_outputs(out, masks, maps, overwrite, uncertainty)
     dtype = _map_type(maps_type, tta, bs)
-    survey, (learners, cut) = as_survey(survey), _load(runs, device, out, threshold, min_area)
+    survey, (learners, cut) = as_survey(survey), _load(runs, device, out or uncertainty, threshold, min_area)
     _check_cut(*cut, holes, survey.size)
     pieces = _pieces(learners, survey, tta, bs, progress)
-    return _write_all(pieces, survey, (out, masks, maps), (*cut, holes), dtype, overwrite)
+    doubts = _Doubts([] if isinstance((list(runs) if isinstance(runs, (list, tuple)) else [runs])[0], SaltLearner) else runs) if uncertainty else None
+    return _write_all(pieces, survey, (out, masks, maps, uncertainty), (*cut, holes), dtype, overwrite, doubts)
 
 # %% ../nbs/10_submission.ipynb #fa802618
 def _mean_maps(means, stds):
