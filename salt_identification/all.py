@@ -24,7 +24,9 @@ from .metrics import *
 from .training import *
 from .learner import *
 from .tta import *
+from .uncertainty import *
 from .submission import *
+from .recipes import *
 
 # %% ../nbs/12_all.ipynb #a8566947
 __all__ = [n for n in globals() if not n.startswith('_')]

@@ -194,9 +194,9 @@ TRAIN_ARGS = [
     ('--epochs', int, None, 'passes over the tiles, in place of minutes'),
     ('--steps', int, None, 'steps of the optimiser, in place of minutes'),
     ('--bs', int, 32, 'tiles in a batch'),
-    ('--net', str, None, 'an encoder (slim32, resnet34, any of timm), or unet34; slim32 unless told'),
+    ('--net', str, None, 'an encoder (slim32, resnet34, any of timm), or unet34; that of the weights, or slim32, unless told'),
     ('--n-in', int, 1, 'channels that the net takes'),
-    ('--weights', str, None, 'weights of the encoder: a file, or imagenet; random unless told'),
+    ('--weights', str, None, 'weights of the encoder: a file, imagenet, or none; the best to be had unless told'),
     ('--encoder-rate', float, 1., 'share of the learning rate for the encoder'),
     ('--attention', str, None, 'scse or self; none unless told'),
     ('--dropout', float, None, 'share of dropout in the decoder; none unless told'),
@@ -249,19 +249,56 @@ def _announce(args, survey):
     "Say what is trained on, and for how long"
     plan = args.steps and f'{args.steps} steps' or args.epochs and f'{args.epochs} epochs'
     trial = '' if plan else '; first a trial of how fast this machine is'
-    _say(f'training for {plan or f"{args.minutes:g} minutes"} on {len(survey.ids)} tiles of {survey.path}{trial} ...')
+    _say(f'training for {plan or f"{args.minutes or 30:g} minutes"} on {len(survey.ids)} tiles of {survey.path}{trial} ...')
+
+# %% ../nbs/11_cli.ipynb #43c37368
+_DEFAULTS = {flag[2:].replace('-', '_'): default for flag, _, default, _ in TRAIN_ARGS}
+
+def _best_start(args):
+    "Arguments for `train_run` that follow from the weights to begin with"
+    if args.net and not args.weights or args.weights == 'none': return dict(weights=None)
+    from salt_identification.recipes import find_weights, pick_track, read_recipe
+    weights, why = (args.weights, '') if args.weights else find_weights()
+    if not weights: _say(f'from random weights: {why}'); return {}
+    _, settings, _, why = pick_track(read_recipe('quick'), weights, args.net)
+    if not args.quiet: _say(why)
+    return {k: v for k, v in settings.items() if getattr(args, k, None) == _DEFAULTS.get(k)} | dict(weights=weights)
+
+# %% ../nbs/11_cli.ipynb #29e7934d
+def _check_recipe(args):
+    "Say it if an option was given that a recipe decides"
+    from salt_identification.files import SaltError
+    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds')) | dict(n_folds=5, jobs=1) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light'), False)
+    odd = [k for k, v in mine.items() if getattr(args, k) != v and k not in ('seed', 'net', 'weights')]
+    if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
+        f'{args.recipe} > my.toml), change it, and pass --recipe my.toml')
+
+def _train_recipe(args):
+    "Cook a recipe"
+    from dataclasses import asdict
+    from salt_identification.tiles import Survey
+    _check_recipe(args)
+    survey = Survey(args.data, args.skip_bad)
+    from salt_identification.recipes import run_recipe
+    found = run_recipe(survey, args.out, args.recipe, args.minutes, args.weights, args.net, args.seed, args.device, args.quiet,
+        args.overwrite)
+    _skipped(survey)
+    _give(args, asdict(found), f'{found}\nsubmission: {Path(args.out)/"submission.csv"}')
+    return 0
 
 # %% ../nbs/11_cli.ipynb #a6eb6534
 def _train(args):
     "Train a run, or one for each fold"
     from salt_identification.files import SaltError
     from salt_identification.tiles import Survey
+    if args.recipe: return _train_recipe(args)
     survey, kw = Survey(args.data, args.skip_bad), _train_options(args)
     if not args.quiet: _announce(args, survey)
     if args.folds and args.fold is not None:
         raise SaltError('--fold and --folds were both given; --folds trains all of them')
     from salt_identification.learner import train_folds, train_run
-    if args.folds: runs, learners = train_folds(survey, args.out, args.folds, **kw), None
+    kw |= {k: v for k, v in _best_start(args).items() if k != 'tfms' or k not in kw}
+    if args.folds: runs, learners = train_folds(survey, args.out, args.folds, jobs=args.jobs, **kw), None
     else:
         learners = [train_run(survey, args.out, fold=args.fold or 0, n_folds=args.n_folds, **kw)]
         runs = [Path(args.out)]
@@ -274,10 +311,12 @@ def _train_parser(sub):
         'saltid train DATA --minutes 30 --out RUN')
     p.add_argument('data', help='the survey: a folder with train/ or train.zip')
     p.add_argument('--out', required=True, help='the run\'s folder, to be made')
-    p.add_argument('--minutes', type=float, default=30., help='time in all')
+    p.add_argument('--recipe', help='the whole way to a submission: quick, hour, evening, or a file such as my.toml')
+    p.add_argument('--minutes', type=float, help='time in all; 30, or that of the recipe, unless told')
     p.add_argument('--fold', type=int, help='the fold to hold out; 0 unless told')
     p.add_argument('--n-folds', type=int, default=5, help='how many folds there are')
     p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
+    p.add_argument('--jobs', type=int, default=1, help='with --folds, how many to train at a time')
     for flag, kind, default, text in TRAIN_ARGS: p.add_argument(flag, type=kind, default=default, help=text)
     p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
     p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down')
@@ -285,9 +324,31 @@ def _train_parser(sub):
     p.add_argument('--light', action='store_true', help='changes of brightness and contrast')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
 
+# %% ../nbs/11_cli.ipynb #4bf38eab
+def _resume_recipe(args):
+    "Go on with a recipe"
+    from dataclasses import asdict
+    from salt_identification.recipes import resume_recipe
+    found = resume_recipe(args.run, args.data, args.quiet, args.device)
+    _give(args, asdict(found), f'{found}\nsubmission: {Path(args.run)/"submission.csv"}')
+    return 0
+
+def _recipes(args):
+    "List recipes, or print one"
+    from salt_identification.recipes import read_recipe, recipe_names, recipe_path
+    if args.name: text = recipe_path(args.name).read_text(encoding='utf-8').rstrip()
+    else: text = '\n'.join(f'{r.name:8} {r.minutes:4g} minutes  {r.about}' for r in map(read_recipe, recipe_names()))
+    _give(args, dict(text=text), text)
+    return 0
+
+def _recipes_parser(sub):
+    p = _command(sub, 'recipes', _recipes, 'list recipes, or print one to copy', 'saltid recipes hour > my.toml')
+    p.add_argument('name', nargs='?', help='the recipe to print')
+
 # %% ../nbs/11_cli.ipynb #006bbe68
 def _resume(args):
     "Go on with a run"
+    if (Path(args.run)/'recipe.json').exists(): return _resume_recipe(args)
     from salt_identification.learner import resume_run, run_folders
     runs = run_folders(args.run)
     learners = [resume_run(r, args.data, args.quiet, args.device) for r in runs]
@@ -336,7 +397,7 @@ def _predict(args):
     survey = Survey(args.data, args.skip_bad)
     if not args.quiet: _say(f'predicting {len(survey.test_ids)} tiles of {survey.path} ...')
     from salt_identification.submission import predict_submission
-    outs = dict(out=args.out, masks=args.masks, maps=args.maps)
+    outs = dict(out=args.out, masks=args.masks, maps=args.maps, uncertainty=args.uncertainty)
     names = ('threshold', 'min_area', 'holes', 'tta', 'bs', 'overwrite', 'device', 'maps_type')
     kw = {n: getattr(args, n) for n in names}
     with _bar('predicting', args.quiet) as progress:
@@ -354,6 +415,7 @@ def _predict_parser(sub):
     p.add_argument('--out', help='the submission to write, a CSV')
     p.add_argument('--masks', help='a folder to write masks to, as PNG files')
     p.add_argument('--maps', help='a folder to write probabilities to, as mean.npy, std.npy and ids.json')
+    p.add_argument('--uncertainty', help='a CSV to write how doubtful each tile is to, the most doubtful first')
     p.add_argument('--maps-type', default='uint8', help='uint8 (0 to 255, a byte a pixel), or float16 (two)')
     p.add_argument('--threshold', type=float,
         help='probability above which a pixel is salt; what training found unless told')
@@ -473,10 +535,11 @@ def _demo_parser(sub):
 # %% ../nbs/11_cli.ipynb #20866a3a
 COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, train=_train_parser,
     predict=_predict_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
-    runs=_runs_parser)
+    runs=_runs_parser, recipes=_recipes_parser)
 
 EXAMPLES = """examples:
   saltid demo
+  saltid train DATA --recipe hour --out RUN
   saltid train DATA --minutes 30 --out RUN
   saltid predict RUN DATA --out submission.csv
 

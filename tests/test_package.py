@@ -32,7 +32,7 @@ def test_no_nbdev_at_run_time():
     code = "import sys; sys.modules['nbdev'] = None; from salt_identification.all import *; print('fine')"
     assert subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True).stdout.strip() == 'fine'
 
-def test_wheel_is_python_only(tmp_path):
+def test_wheel_is_python_and_recipes(tmp_path):
     pytest.importorskip('setuptools', reason='building without a network needs setuptools here')
     pytest.importorskip('wheel', reason='building without a network needs wheel here') if sys.version_info < (3, 12) and not _builds_alone() else None
     src = tmp_path/'src'; src.mkdir()
@@ -41,7 +41,8 @@ def test_wheel_is_python_only(tmp_path):
     subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir', str(tmp_path), str(src)], check=True, capture_output=True)
     wheel = zipfile.ZipFile(next(tmp_path.glob('*-none-any.whl')))
     names = wheel.namelist()
-    assert all(n.endswith('.py') or '.dist-info/' in n for n in names), names
+    assert all(n.endswith('.py') or n.startswith('salt_identification/recipes/') or '.dist-info/' in n for n in names), names
+    assert {n for n in names if '/recipes/' in n} == {f'salt_identification/recipes/{r}.toml' for r in ('quick', 'hour', 'evening')}
     assert {n.split('/')[0] for n in names if '.dist-info/' not in n} == {'salt_identification'}, names
     assert 'salt_identification/cli.py' in names and 'salt_identification/__main__.py' in names
     text = {n.split('/')[-1]: wheel.read(n).decode() for n in names if '.dist-info/' in n}
