@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test export clean
+.PHONY: help demo test export ablate clean
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -22,6 +22,9 @@ test: $(VENV)/dev.ok ## Check that notebooks are clean and equal the library, ru
 
 export: $(VENV)/dev.ok ## Write the library and README.md from the notebooks
 	"$(BIN)/python" tests/check.py --fix
+
+ablate: $(VENV)/dev.ok ## What each ingredient is worth: make ablate DATA=folder ARGS='--minutes 8 --seeds 0' (hours; goes on where it was stopped)
+	"$(BIN)/python" benchmarks/ablate.py "$(DATA)" --out ablations $(ARGS)
 
 clean: ## Remove the virtual environment and what the demo wrote
 	rm -rf "$(VENV)" demo

@@ -1,0 +1,121 @@
+"""What is each ingredient worth? Trains the base and one change at a time, and compares them tile by tile.
+
+    python benchmarks/ablate.py DATA --out DIR [--weights FILE] [--minutes 8] [--seeds 0] [--only NAME ...]
+
+One run at a time; a run that is done is kept, one that was stopped goes on. Every run is a line of `benchmarks/runs.csv`
+(also the bad ones), and the table in `DIR/ablations.md` is made anew after each. Runs by `--steps` do not depend on how
+busy the machine is; those by `--minutes` count what a slower step costs. The part `--keep-out` of the labelled tiles
+(a grouped fifth) is in no run at all: no choice may be made on it.
+"""
+import argparse, csv, datetime, json, platform
+from pathlib import Path
+
+import numpy as np
+
+from salt_identification.data import make_folds, survey_groups
+from salt_identification.files import new_file, read_json, write_json
+from salt_identification.learner import load_run, resume_run, train_run
+from salt_identification.metrics import cross_cut, paired_difference, tile_precision
+from salt_identification.tiles import Survey
+from salt_identification.tta import predict_tiles
+from salt_identification.unet import guess_encoder
+
+HERE = Path(__file__).resolve().parent
+STRONG = dict(affine=dict(rotate=10., scale=.25, shift=.1, shear=.2, p=.85), light=dict(brightness=.12, contrast=.3, p=.8))
+BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>lovasz@0.33', encoder_rate=.33, tfms=STRONG),
+    random=dict(net='slim32', loss='bce>lovasz@0.5', tfms=dict(affine=True, light=True)))
+CHANGES = {
+    'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)), 'affine and light': dict(tfms=dict(affine=True, light=True)),
+    'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)), 'no augmentation': dict(tfms=dict(flip=False)),
+    'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'), 'Lovasz from the start': dict(loss='lovasz'), 'Lovasz from 2/3': dict(loss='bce>lovasz@0.67'),
+    'symmetric Lovasz': dict(loss='bce>symlovasz@0.33'), 'Lovasz with ReLU': dict(loss='bce>lovasz(act=relu)@0.33'), 'BCE, then Lovasz and BCE': dict(loss='bce>lovasz+0.5*bce@0.33'),
+    'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'), 'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3),
+    'joins the image': dict(full_res=True), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
+    'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.), 'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
+    'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.), 'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
+ONLY_RANDOM = {'slim24': dict(net='slim24'), 'slim48': dict(net='slim48'), 'ResNet18': dict(net='resnet18'), 'Unet34': dict(net='unet34', attention=None, dropout=0.)}
+
+def variants(track):
+    "name -> arguments; what changes nothing in the base is left out"
+    base = BASES[track]
+    some = CHANGES | (ONLY_RANDOM if track == 'random' else {})
+    return dict(base=base) | {n: base | c for n, c in some.items() if base | c != base}
+
+def developing(survey, seed=2026):
+    "The labelled tiles without the grouped fifth that is kept out"
+    kept = make_folds(survey.train, 5, seed, survey_groups(survey)) == 4
+    return {i for i, k in zip(survey.train.ids, kept) if not k}
+
+def machine():
+    "Which kind of machine this is"
+    try: lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError: return platform.processor()
+    name = next((l.split(':')[1].strip() for l in lines if l.startswith('model name')), '')
+    flags = next((l for l in lines if l.startswith('flags')), '')
+    return name + ''.join(f' {f}' for f in ('amx_bf16', 'avx512_bf16') if f in flags.split())
+
+def note(row, path):
+    "A line more in the table of runs"
+    rows = list(csv.DictReader(path.open())) if path.exists() else []
+    with new_file(path, overwrite=True) as f, f.open('w', newline='') as g:
+        w = csv.DictWriter(g, list(row)); w.writeheader(); w.writerows([*rows, row])
+
+def judge(run, survey):
+    "Held-out tiles of a run: ids, score of each (flip TTA, cut chosen on others), and without TTA at .5"
+    learn = load_run(run, survey)
+    tiles = learn.dls.valid_tiles
+    maps, plain = (predict_tiles(learn, tiles, tta, 64).mean[:,0].numpy() for tta in ('flip', 'none'))
+    place = {i: k for k, i in enumerate(survey.train.ids)}
+    groups = survey_groups(survey)[[place[i] for i in tiles.ids]]
+    return list(tiles.ids), groups.tolist(), cross_cut(maps, tiles.masks, groups).precision, tile_precision(plain > .5, tiles.masks > 0)
+
+def one(survey, out, track, name, args, seed, length, csv_path):
+    "Train and judge one run, unless that is done"
+    run = out/f'{track} {name} {seed}'.replace(' ', '_')
+    if (run/'judged.json').exists(): return
+    print(f'{datetime.datetime.now():%H:%M} {track}: {name}, seed {seed}', flush=True)
+    if (run/'config.json').exists(): resume_run(run, survey, quiet=True)
+    else: train_run(survey, run, seed=seed, keep='last', quiet=True, **length, **args)
+    ids, groups, cut, plain = judge(run, survey)
+    write_json(run/'judged.json', dict(track=track, name=name, seed=seed, ids=ids, groups=groups, cut=cut.tolist(), plain=plain.tolist()))
+    config = read_json(run/'config.json')
+    spent = read_json(run/'config.json')['plan']['ends'][-1]
+    note(dict(date=f'{datetime.date.today()}', machine=machine(), track=track, ingredient=name, seed=seed, steps=spent, settings=json.dumps(args, default=str), precision=config['precision'],
+        tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{cut.mean():.4f}'), csv_path)
+
+def table(out, track):
+    "Each ingredient against the base: mean difference over seeds and its interval, paired by tile"
+    done = [read_json(p) for p in sorted(out.glob(f'{track}_*/judged.json'))]
+    base = {d['seed']: d for d in done if d['name'] == 'base'}
+    lines = []
+    for name in dict.fromkeys(d['name'] for d in done if d['name'] != 'base'):
+        pairs = [(d, base[d['seed']]) for d in done if d['name'] == name and d['seed'] in base]
+        if not pairs: continue
+        a, b = (np.concatenate([p[i]['cut'] for p in pairs]) for i in (0, 1))
+        d, lo, hi = paired_difference(a, b, np.concatenate([p[0]['groups'] for p in pairs]))
+        lines.append((d, f'| {name} | {d:+.3f} | {lo:+.3f} to {hi:+.3f} | {len(pairs)} |'))
+    head = ['| ingredient | difference | 95 % interval | seeds |', '|---|---|---|---|']
+    score = ', '.join(f'{np.mean(d["cut"]):.3f}' for d in base.values())
+    return '\n'.join([f'Base ({track}): {score}', '', *head, *[l for _, l in sorted(lines, reverse=True)], ''])
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights'); p.add_argument('--minutes', type=float, default=8.); p.add_argument('--steps', type=int)
+    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv')
+    o = p.parse_args()
+    out, survey, track = Path(o.out), Survey(o.data), 'weights' if o.weights else 'random'
+    groups, keep = survey_groups(survey), developing(survey)
+    places = np.array([i in keep for i in survey.train.ids])
+    small = Survey(o.data)
+    small.depths, small.ids = survey.depths, [i for i in survey.ids if i in keep]
+    small._groups = groups[places]
+    out.mkdir(parents=True, exist_ok=True)
+    given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
+    for seed in o.seeds:
+        for name, args in variants(track).items():
+            if o.only and name not in o.only and name != 'base': continue
+            one(small, out, track, name, args | given, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv))
+            (out/'ablations.md').write_text(table(out, track))
+    print(table(out, track))
+
+if __name__ == '__main__': main()
