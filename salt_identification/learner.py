@@ -939,6 +939,7 @@ def _told(v):
     try: return bool(json.dumps(v, default=_plainly))
     except (TypeError, ValueError): return False
 
+# %% ../nbs/08_learner.ipynb #4d4be782
 def _strange(known):
     "Names in a table of classes that lead out of this library"
     return [k for k, c in known.items() if not c.__module__.startswith('salt_identification.')]
@@ -1005,7 +1006,7 @@ def _fault(run, code, said, log):
     if said: return SaltError(said if str(run) in said else f'run {run}: {said}')
     if code < 0: return SaltError(f'the process of run {run} was killed (signal {-code}), perhaps for want of memory; '
         'the same call goes on, and needs less with jobs=1')
-    return RuntimeError(f'the process of run {run} ended with code {code}:\n{log}')
+    return RuntimeError(f'the process of run {run} ended with code {code}:\n{log[-3000:]}')
 
 # %% ../nbs/08_learner.ipynb #2de4f4ea
 _BEGIN = ('import json, sys; job = json.load(open(sys.argv[1], encoding="utf-8")); sys.path[:] = job["path"]; '
@@ -1064,6 +1065,7 @@ def _attend(p, running):
     running.remove(p)
     _let_go([p])
 
+# %% ../nbs/08_learner.ipynb #19ed29d4
 def _side_by_side(todo, k, quiet, line=_BEGIN):
     "Do the jobs of `todo`, `k` at a time"
     running, todo = [], list(todo)
