@@ -268,7 +268,7 @@ def _best_start(args):
 def _check_recipe(args):
     "Say it if an option was given that a recipe decides"
     from salt_identification.files import SaltError
-    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds')) | dict(n_folds=5, jobs=1) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light'), False)
+    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds')) | dict(n_folds=5, jobs=None) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light'), False)
     odd = [k for k, v in mine.items() if getattr(args, k) != v and k not in ('seed', 'net', 'weights')]
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
         f'{args.recipe} > my.toml), change it, and pass --recipe my.toml')
@@ -316,7 +316,7 @@ def _train_parser(sub):
     p.add_argument('--fold', type=int, help='the fold to hold out; 0 unless told')
     p.add_argument('--n-folds', type=int, default=5, help='how many folds there are')
     p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
-    p.add_argument('--jobs', type=int, default=1, help='with --folds, how many to train at a time')
+    p.add_argument('--jobs', type=int, help='with --folds, how many to train at a time; one a core unless told')
     for flag, kind, default, text in TRAIN_ARGS: p.add_argument(flag, type=kind, default=default, help=text)
     p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
     p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down')
