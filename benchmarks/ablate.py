@@ -4,21 +4,23 @@
 
 One run at a time; a run that is done is kept, one that was stopped goes on. Every run is a line of `benchmarks/runs.csv`
 (also the bad ones), and the table in `DIR/ablations.md` is made anew after each. Runs by `--steps` do not depend on how
-busy the machine is; those by `--minutes` count what a slower step costs. The part `--keep-out` of the labelled tiles
-(a grouped fifth) is in no run at all: no choice may be made on it.
+busy the machine is; those by `--minutes` count what a slower step costs. The grouped fifth of the labelled tiles that
+`kept_out.py` names is in no run at all: no choice may be made on it.
 """
 import argparse, csv, datetime, json, platform
 from pathlib import Path
 
 import numpy as np
 
-from salt_identification.data import make_folds, survey_groups
+from salt_identification.data import survey_groups
 from salt_identification.files import new_file, read_json, write_json
 from salt_identification.learner import load_run, resume_run, train_run
 from salt_identification.metrics import cross_cut, paired_difference, tile_precision
 from salt_identification.tiles import Survey
 from salt_identification.tta import predict_tiles
 from salt_identification.unet import guess_encoder
+
+from kept_out import kept_out
 
 HERE = Path(__file__).resolve().parent
 STRONG = dict(affine=dict(rotate=10., scale=.25, shift=.1, shear=.2, p=.85), light=dict(brightness=.12, contrast=.3, p=.8))
@@ -40,11 +42,6 @@ def variants(track):
     base = BASES[track]
     some = CHANGES | (ONLY_RANDOM if track == 'random' else {})
     return dict(base=base) | {n: base | c for n, c in some.items() if base | c != base}
-
-def developing(survey, seed=2026):
-    "The labelled tiles without the grouped fifth that is kept out"
-    kept = make_folds(survey.train, 5, seed, survey_groups(survey)) == 4
-    return {i for i, k in zip(survey.train.ids, kept) if not k}
 
 def machine():
     "Which kind of machine this is"
@@ -79,8 +76,7 @@ def one(survey, out, track, name, args, seed, length, csv_path):
     ids, groups, cut, plain = judge(run, survey)
     write_json(run/'judged.json', dict(track=track, name=name, seed=seed, ids=ids, groups=groups, cut=cut.tolist(), plain=plain.tolist()))
     config = read_json(run/'config.json')
-    spent = read_json(run/'config.json')['plan']['ends'][-1]
-    note(dict(date=f'{datetime.date.today()}', machine=machine(), track=track, ingredient=name, seed=seed, steps=spent, settings=json.dumps(args, default=str), precision=config['precision'],
+    note(dict(date=f'{datetime.date.today()}', machine=machine(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps(args, default=str), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{cut.mean():.4f}'), csv_path)
 
 def table(out, track):
@@ -104,11 +100,10 @@ def main():
     p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv')
     o = p.parse_args()
     out, survey, track = Path(o.out), Survey(o.data), 'weights' if o.weights else 'random'
-    groups, keep = survey_groups(survey), developing(survey)
-    places = np.array([i in keep for i in survey.train.ids])
+    places = ~kept_out(survey)
     small = Survey(o.data)
-    small.depths, small.ids = survey.depths, [i for i in survey.ids if i in keep]
-    small._groups = groups[places]
+    small.depths, small.ids = survey.depths, [i for i, k in zip(survey.train.ids, places) if k]
+    small._groups = survey_groups(survey)[places]
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
     for seed in o.seeds:

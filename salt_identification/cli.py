@@ -259,7 +259,9 @@ def _best_start(args):
     if args.net and not args.weights or args.weights == 'none': return dict(weights=None)
     from salt_identification.recipes import find_weights, pick_track, read_recipe
     weights, why = (args.weights, '') if args.weights else find_weights()
-    if not weights: _say(f'from random weights: {why}'); return {}
+    if not weights:
+        if not args.quiet: _say(f'from random weights: {why}')
+        return {}
     _, settings, _, why = pick_track(read_recipe('quick'), weights, args.net)
     if not args.quiet: _say(why)
     return {k: v for k, v in settings.items() if getattr(args, k, None) == _DEFAULTS.get(k)} | dict(weights=weights)
@@ -273,9 +275,15 @@ def _check_recipe(args):
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
         f'{args.recipe} > my.toml), change it, and pass --recipe my.toml')
 
+def _served(args, out, found):
+    "Say what a recipe has come to, and what it has written"
+    from dataclasses import asdict
+    made = [str(out/n) for n in ('submission.csv', 'masks', 'uncertainty.csv') if (out/n).exists()]
+    _give(args, asdict(found) | dict(made=made), '\n'.join([str(found), *(f'made: {m}' for m in made)]))
+    return 0
+
 def _train_recipe(args):
     "Cook a recipe"
-    from dataclasses import asdict
     from salt_identification.tiles import Survey
     _check_recipe(args)
     survey = Survey(args.data, args.skip_bad)
@@ -283,8 +291,7 @@ def _train_recipe(args):
     found = run_recipe(survey, args.out, args.recipe, args.minutes, args.weights, args.net, args.seed, args.device, args.quiet,
         args.overwrite)
     _skipped(survey)
-    _give(args, asdict(found), f'{found}\nsubmission: {Path(args.out)/"submission.csv"}')
-    return 0
+    return _served(args, Path(args.out), found)
 
 # %% ../nbs/11_cli.ipynb #a6eb6534
 def _train(args):
@@ -327,11 +334,8 @@ def _train_parser(sub):
 # %% ../nbs/11_cli.ipynb #4bf38eab
 def _resume_recipe(args):
     "Go on with a recipe"
-    from dataclasses import asdict
     from salt_identification.recipes import resume_recipe
-    found = resume_recipe(args.run, args.data, args.quiet, args.device)
-    _give(args, asdict(found), f'{found}\nsubmission: {Path(args.run)/"submission.csv"}')
-    return 0
+    return _served(args, Path(args.run), resume_recipe(args.run, args.data, args.quiet, args.device))
 
 def _recipes(args):
     "List recipes, or print one"

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'net_spec', 'make_net', 'SaltLearner', 'check_device', 'salt_learner', 'measure_speed',
            'new_run', 'read_config', 'averaged', 'RunSaver', 'merit', 'Report', 'Patience', 'train_run', 'load_run',
-           'resume_run', 'repeat_run', 'run_folders', 'list_runs', 'train_folds', 'plot_history']
+           'resume_run', 'use_threads', 'repeat_run', 'run_folders', 'list_runs', 'cores', 'plan_jobs', 'train_folds',
+           'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
 import _thread, copy, json, math, os, signal, subprocess, sys, tempfile, threading, time
@@ -714,7 +715,7 @@ def _lost(*_): raise SaltError('this run has a loss of your own, which no file h
 def _from_config(config, net, survey, device, path, same=False, loss=None, tfms=None, metrics=None, cbs=None):
     "The learner of a config, its data not yet opened"
     data = dict(config['data'])
-    if tfms is None: tfms = config['train']['tfms']
+    if tfms is None: tfms = config['train'].get('tfms')
     if loss is None: loss = _lost if config['loss'] == 'custom' else config['loss']
     dls = lambda: _loaders(_survey_of(config, survey), tfms, device, **data)
     return _assemble(dls, net, loss, _precision_here(config, net, device, same), device, config['learner'], metrics,
@@ -832,8 +833,10 @@ def _repeated(learn, config, run, plan):
 
 # %% ../nbs/08_learner.ipynb #22dbacb5
 @contextmanager
-def _threads(n):
-    "Inside, torch computes with `n` threads; None for as many as it does anyway"
+def use_threads(
+    n:int # None for as many as it does anyway
+): # Context manager
+    "Inside, torch computes with `n` threads, and afterwards with as many as before"
     was = torch.get_num_threads()
     torch.set_num_threads(n or was)
     try: yield
@@ -854,7 +857,7 @@ def repeat_run(
     config, plan = read_config(run), _final_plan(run)
     _check_out(out, overwrite)
     _check_own(config, run, own, call='repeat_run')
-    with _threads(config['train'].get('threads')):
+    with use_threads(config['train'].get('threads')):
         learn = _fresh(config, run, survey, device, same=True, **own)
         learn.path, config = out, _repeated(learn, config, run, plan)
         new_run(out, config, overwrite)
@@ -922,10 +925,21 @@ def _is_finished(run):
     return state.exists() and bool(read_numbers(state).get('finished'))
 
 # %% ../nbs/08_learner.ipynb #d368ee9d
-def _cores():
+def cores()->int: # At least 1
     "Cores that torch may use here"
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return min(allowed, torch.get_num_threads())
+
+# %% ../nbs/08_learner.ipynb #8c420e0e
+def plan_jobs(
+    nets:int, # Nets to train
+    device='cpu', # Where
+    most:int=None # At a time; None for `cores()`
+)->int: # Trainings at a time
+    "Choose how many nets to train at a time"
+    if torch.device(device).type != 'cpu': return 1
+    rounds = math.ceil(nets/min(nets, most or cores()))
+    return math.ceil(nets/rounds)
 
 # %% ../nbs/08_learner.ipynb #79e9cdea
 def _plainly(v):
@@ -958,7 +972,7 @@ def _jobs(jobs, n, minutes, given):
     if jobs is None:
         on_cpu = check_device(given.get('device')).type == 'cpu'
         alone = odd or not on_cpu or not sys.executable or minutes and minutes < n/2
-        return 1 if alone else min(n, _cores())
+        return 1 if alone else plan_jobs(n)
     if check_whole('jobs', jobs, 1, 1000) == 1 or not odd: return min(jobs, n)
     raise SaltError(f'jobs is {jobs}, but {", ".join(odd)} of your own cannot be sent to another process; pass jobs=1')
 
@@ -1090,7 +1104,7 @@ def _train_apart(survey, runs, k, minutes, overwrite, given, **kwargs):
     todo, start = [i for i, run in enumerate(runs) if overwrite or not _is_finished(run)], time.monotonic()
     if todo: survey_groups(survey) if given.get('grouped', True) else survey.train
     minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
-    how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, given=given, threads=max(1, _cores()//k))
+    how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, given=given, threads=max(1, cores()//k))
     _side_by_side([_job(survey, runs[i], fold=i, **how) for i in todo], k, given.get('quiet', False))
 
 # %% ../nbs/08_learner.ipynb #d2ee9a59

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['THRESHOLDS', 'MIN_AREAS', 'LEVELS', 'SHARPNESSES', 'SHIFTS', 'tile_counts', 'tile_iou', 'miou', 'iou', 'dice',
            'pixel_accuracy', 'threshold_precision', 'tile_precision', 'mean_precision', 'decide', 'SaltMetric',
-           'MeanPrecision', 'MIoU', 'DiceScore', 'PixelAccuracy', 'MiouCallback', 'Cut', 'areas_above', 'best_cut',
-           'ExpectedCut', 'expected_cut', 'CrossCut', 'cross_cut', 'score_interval', 'paired_difference']
+           'MeanPrecision', 'MIoU', 'DiceScore', 'PixelAccuracy', 'MiouCallback', 'as_probs', 'Cut', 'areas_above',
+           'best_cut', 'ExpectedCut', 'expected_cut', 'CrossCut', 'cross_cut', 'score_interval', 'paired_difference']
 
 # %% ../nbs/07_metrics.ipynb #ba43cfc6
 import math
@@ -249,7 +249,9 @@ class MiouCallback(Callback):
         self.live = False
 
 # %% ../nbs/07_metrics.ipynb #a1e97dcb
-def _probs(x):
+def as_probs(
+    x # Probabilities, any shape: floats from 0 to 1, or bytes from 0 to 255
+)->np.ndarray: # float32, the same shape
     "Probabilities as a float32 array; bytes are 0 to 255"
     x = x.detach().float().cpu().numpy() if isinstance(x, torch.Tensor) and x.is_floating_point() else np.asarray(x)
     x = x.astype(np.float32)/255 if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
@@ -274,7 +276,7 @@ def apply(self:Cut,
     probs # (N,H,W) 0 to 1, or bytes 0 to 255
 )->np.ndarray: # (N,H,W) uint8, 0 and 1
     "Cut `probs` into masks"
-    masks = _probs(probs) > np.float32(self.threshold)
+    masks = as_probs(probs) > np.float32(self.threshold)
     if masks.ndim != 3: raise SaltError(f'probs have shape {masks.shape}, expected (N,H,W); drop or add an axis')
     return (masks & (masks.sum((1,2), keepdims=True) >= self.min_area)).astype(np.uint8)
 
@@ -324,7 +326,7 @@ def _all_areas(probs, masks, thresholds):
     if probs.shape != masks.shape or not masks.size:
         raise SaltError(f'probs have shape {tuple(probs.shape)}, masks {masks.shape}; expected the same, and not empty')
     step = max(1, 2**22//masks[0].size)
-    parts = [areas_above(_probs(probs[i:i+step]), masks[i:i+step], thresholds) for i in range(0, len(masks), step)]
+    parts = [areas_above(as_probs(probs[i:i+step]), masks[i:i+step], thresholds) for i in range(0, len(masks), step)]
     return [np.concatenate(o) for o in zip(*parts)]
 
 # %% ../nbs/07_metrics.ipynb #99d2ae07
@@ -400,7 +402,7 @@ def apply(self:ExpectedCut,
     probs # (N,H,W) 0 to 1, or bytes 0 to 255
 )->np.ndarray: # (N,H,W) uint8, 0 and 1
     "Cut `probs` into masks"
-    return (_probs(probs) > self.levels(probs)[:,None,None]).astype(np.uint8)
+    return (as_probs(probs) > self.levels(probs)[:,None,None]).astype(np.uint8)
 
 # %% ../nbs/07_metrics.ipynb #4763f333
 SHARPNESSES, SHIFTS = np.array([.5,.7,1,1.4,2,2.8]), np.array([-1,-.5,0,.5,1])

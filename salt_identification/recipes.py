@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'PLAN_KEYS', 'SMALL_ENCODER', 'recipe_names', 'recipe_path', 'track_keys', 'Recipe', 'read_recipe',
-           'pick_track', 'find_weights', 'cores', 'plan_jobs', 'plan_passes', 'try_plan', 'time_after', 'choose_plan',
-           'Estimate', 'estimate_score', 'run_recipe', 'resume_recipe']
+           'pick_track', 'find_weights', 'plan_passes', 'try_plan', 'time_after', 'choose_plan', 'Estimate',
+           'estimate_score', 'run_recipe', 'resume_recipe']
 
 # %% ../nbs/10a_recipes.ipynb #ef762682
-import inspect, math, os, socket, sys, time
-from contextlib import contextmanager
+import inspect, math, socket, sys, time
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.resources import files
@@ -20,11 +19,11 @@ import numpy as np
 import torch
 
 from . import __version__
-from .augment import tile_tfms
+from .augment import AffineTile, LightTile, tile_tfms
 from .data import salt_dataloaders, survey_groups
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
-from salt_identification.learner import (check_device, load_run, measure_speed, resume_run, salt_learner, train_folds,
-    train_run)
+from salt_identification.learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, train_folds,
+    train_run, use_threads)
 from .metrics import cross_cut, score_interval, tile_precision
 from .neighbours import survey_neighbours
 from .submission import note_doubts, predict_submission
@@ -59,7 +58,7 @@ def _arguments(fn, *without):
 def track_keys()->list: # Of str
     "What a track of a recipe may say"
     return sorted({*_arguments(train_run, 'survey', 'out', 'minutes', 'epochs', 'steps', 'seed', 'fold', 'n_folds', 'device',
-        'quiet', 'overwrite', 'patience'), *_arguments(salt_learner, 'dls', 'metrics', 'cbs'),
+        'quiet', 'overwrite', 'patience', 'keep'), *_arguments(salt_learner, 'dls', 'metrics', 'cbs'),
         *_arguments(Unet, 'encoder', 'n_in', 'n_out', 'weights')} - {'n_in'})
 
 PLAN_KEYS = ('nets', 'folds', 'passes')
@@ -72,6 +71,15 @@ def _check_keys(where, table, known):
         close = get_close_matches(k, known, 1)
         raise SaltError(f'{where} has {k}, which is not known; ' + (f'did you mean {close[0]}?' if close else
             f'it takes {", ".join(known)}'))
+
+# %% ../nbs/10a_recipes.ipynb #d6b5a4c8
+def _check_tfms(where, tfms):
+    "Say it if no transforms can be made of `tfms`"
+    if not isinstance(tfms, dict): raise SaltError(f'{where} has tfms = {tfms!r}, expected such as tfms.affine = true')
+    _check_keys(f'{where} tfms', tfms, _arguments(tile_tfms))
+    for name, cls in (('affine', AffineTile), ('light', LightTile)):
+        if isinstance(tfms.get(name), dict): _check_keys(f'{where} tfms.{name}', tfms[name], _arguments(cls))
+    tile_tfms(**tfms)
 
 # %% ../nbs/10a_recipes.ipynb #70ae66b9
 @dataclass
@@ -87,6 +95,7 @@ class Recipe:
 def _read_plan(where, plan):
     "A plan with all its numbers"
     _check_keys(where, plan, [*PLAN_KEYS, *track_keys()])
+    _check_tfms(where, plan.get('tfms', {}))
     plan = dict(nets=1, folds=5, passes=0) | plan
     check_whole(f'{where}: folds', plan['folds'], 2, 100)
     check_whole(f'{where}: nets', plan['nets'], 1, plan['folds'])
@@ -98,6 +107,7 @@ def _read_track(where, track):
     "A track with its plans"
     if not isinstance(track, dict): raise SaltError(f'{where} is missing; copy it from one of the recipes that come along')
     _check_keys(where, track, ['plans', *track_keys()])
+    _check_tfms(where, track.get('tfms', {}))
     plans = track.get('plans') or [{}]
     return track | dict(plans=[_read_plan(f'{where} plan {i}', p) for i, p in enumerate(plans, 1)])
 
@@ -116,7 +126,7 @@ def read_recipe(
     d = _load_toml(path)
     _check_keys(f'recipe {path.name}', d, ['about', 'minutes', 'tta', 'weights', 'random'])
     tracks = {t: _read_track(f'recipe {path.name} [{t}]', d.get(t)) for t in ('weights', 'random')}
-    make_views(d.get('tta', 'flip'))
+    make_views(str(d.get('tta', 'flip')))
     minutes = check_range(f'recipe {path.name}: minutes', d.get('minutes', 60), .1, 100_000)
     return Recipe(path.stem, d.get('about', ''), minutes, d.get('tta', 'flip'), tracks)
 
@@ -159,20 +169,6 @@ def find_weights()->tuple: # ('imagenet' or None, why not)
     except Exception as e: return None, f'those of ImageNet cannot be fetched ({type(e).__name__})'
     return 'imagenet', ''
 
-# %% ../nbs/10a_recipes.ipynb #8caa637b
-def cores()->int:
-    "Processors that this process may use"
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-def plan_jobs(
-    nets:int, # Nets to train
-    device='cpu' # Where
-)->int: # Trainings at a time
-    "Choose how many nets to train at a time"
-    if torch.device(device).type != 'cpu': return 1
-    most = min(nets, cores())
-    return math.ceil(nets/math.ceil(nets/most))
-
 # %% ../nbs/10a_recipes.ipynb #7a3134b0
 def plan_passes(
     plan:dict, # `nets` and `folds`
@@ -187,20 +183,13 @@ def plan_passes(
     return steps*bs/(tiles*(1 - 1/plan['folds']))
 
 # %% ../nbs/10a_recipes.ipynb #9240174e
-@contextmanager
-def _threads(n):
-    "Work inside with `n` threads"
-    was = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try: yield
-    finally: torch.set_num_threads(was)
+_COURSE = 'cycles', 'encoder_rate'
 
 def _learner(survey, args, folds, seed, device):
     "A learner as training will make it, of fold 0"
-    course = 'tfms', 'bs', 'cycles', 'encoder_rate', 'grouped'
-    dls = salt_dataloaders(survey, 0, folds, args.get('bs', 32), tfms=tile_tfms(**args.get('tfms', {})), seed=seed,
-        device=device, grouped=args.get('grouped', True))
-    return salt_learner(dls, **{k: v for k, v in args.items() if k not in course})
+    data = {k: args[k] for k in ('bs', 'grouped') if k in args}
+    dls = salt_dataloaders(survey, 0, folds, tfms=tile_tfms(**args.get('tfms', {})), seed=seed, device=device, **data)
+    return salt_learner(dls, **{k: v for k, v in args.items() if k not in (*_COURSE, *data, 'tfms')})
 
 # %% ../nbs/10a_recipes.ipynb #88835448
 def try_plan(
@@ -214,7 +203,7 @@ def try_plan(
     "Measure how fast this machine is at a plan"
     args = args | {k: v for k, v in plan.items() if k not in PLAN_KEYS}
     jobs = plan_jobs(plan['nets'], device)
-    with _threads(max(1, torch.get_num_threads()//jobs)):
+    with use_threads(max(1, torch.get_num_threads()//jobs)):
         learn = _learner(survey, args, plan['folds'], seed, device)
         step, valid = measure_speed(learn, seconds)
     return dict(step=step, tile=valid/len(learn.dls.valid_tiles), precision=learn.precision, jobs=jobs)
@@ -308,10 +297,10 @@ def _say(quiet):
 
 def _trials(survey, config, device):
     "The speed of each plan; plans that differ in passes alone share a trial"
-    known = {}
+    known, seconds = {}, min(4, 3*config['minutes'])
     def speed(plan):
         key = str([plan_jobs(plan['nets'], device), *((k, v) for k, v in sorted(plan.items()) if k not in PLAN_KEYS)])
-        if key not in known: known[key] = try_plan(survey, config['args'], plan, config['seed'], device, min(4, 3*config['minutes']))
+        if key not in known: known[key] = try_plan(survey, config['args'], plan, config['seed'], device, seconds)
         return known[key]
     return [speed(p) for p in config['plans']]
 
@@ -329,14 +318,8 @@ def _train(survey, out, config, device, quiet):
     "Train the nets of a plan, or go on with it; their folders"
     plan, speed = config['plan'], config['speed']
     args = config['args'] | {k: v for k, v in plan.items() if k not in PLAN_KEYS} | dict(precision=speed['precision'])
-    if plan['nets'] > 1:
-        return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=speed['jobs'],
-            seed=config['seed'], keep='last', device=device, quiet=quiet, **args)
-    run = out/'fold0'
-    if (run/'config.json').exists(): resume_run(run, survey, quiet, device)
-    else: train_run(survey, run, config['train_minutes'], n_folds=plan['folds'], seed=config['seed'], keep='last',
-        device=device, quiet=quiet, **args)
-    return [run]
+    return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=speed['jobs'],
+        seed=config['seed'], keep='last', device=device, quiet=quiet, **args)
 
 # %% ../nbs/10a_recipes.ipynb #edc6f650
 def _held_out(survey, out, runs, tta, device):
@@ -351,11 +334,11 @@ def _held_out(survey, out, runs, tta, device):
 def _estimate(survey, out, maps, tta):
     "Estimate the score from held-out maps, and write it down"
     place = {id: i for i, id in enumerate(survey.train.ids)}
-    found = estimate_score(survey, maps.mean, np.array([place[i] for i in maps.ids]))
+    where = np.array([place[i] for i in maps.ids])
+    found = estimate_score(survey, maps.mean, where)
     cut = dict(threshold=found.threshold, min_area=found.min_area, score=found.score, tiles=found.tiles, tta=tta)
     write_json(out/'cut.json', cut, overwrite=True)
-    place = np.array([place[i] for i in maps.ids])
-    note_doubts(out, maps, cut, survey.train.masks[place], survey.train.images)
+    note_doubts(out, maps, cut, survey.train.masks[where], survey.train)
     write_json(out/'estimate.json', asdict(found), overwrite=True)
     return found
 

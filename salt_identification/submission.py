@@ -20,17 +20,11 @@ from skimage.morphology import area_closing
 
 from .files import SaltError, check_range, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders
-from .metrics import best_cut, tile_iou, tile_precision
+from .metrics import as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode, rle_encode, save_masks
 from .tiles import Source, Survey, as_survey
 from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_tiles, write_maps
 from .uncertainty import Familiar, Review, doubt_table, expected_precision, fit_familiar, fit_review
-
-# %% ../nbs/10_submission.ipynb #f56eaa9e
-def _float(p):
-    "Maps as floats from 0 to 1"
-    p = np.asarray(p)
-    return p/np.float32(255) if p.dtype == np.uint8 else p.astype(np.float32)
 
 # %% ../nbs/10_submission.ipynb #210123c2
 def _drop_small(m, area):
@@ -64,7 +58,7 @@ def to_masks(
     holes:int=0 # Islands of rock up to so many pixels are filled
 )->np.ndarray: # (N,H,W) uint8 of 0 and 1, or class numbers
     "Decide which pixels are salt"
-    p = _float(maps.mean if isinstance(maps, Maps) else maps)
+    p = as_probs(maps.mean if isinstance(maps, Maps) else maps)
     if p.ndim != 4: raise SaltError(f'maps have shape {p.shape}, expected (N,n,H,W)')
     _check_cut(threshold, min_area, holes, p.shape[2:])
     m = (p[:,0] > threshold if p.shape[1] == 1 else p.argmax(1)).astype(np.uint8)
@@ -237,13 +231,13 @@ def note_doubts(
     maps, # `Maps` of held-out tiles
     cut:dict, # With `threshold` and `min_area`
     truth, # (N,H,W) their masks
-    images # (N,H,W) bytes, of the training tiles
+    train # `Tiles` of the training
 ):
     "Learn from held-out tiles where to doubt, and write it into `folder`"
     if maps.mean.shape[1] > 1: return
     masks = to_masks(maps, cut['threshold'], cut['min_area'])
-    fit_review(np.asarray(maps.mean), masks, truth).save(Path(folder)/'review.json')
-    fit_familiar(images).save(Path(folder)/'familiar.json')
+    fit_review(maps.mean, masks, truth).save(Path(folder)/'review.json')
+    fit_familiar(train[::-(-len(train)//4000)].images).save(Path(folder)/'familiar.json')
 
 # %% ../nbs/10_submission.ipynb #9ac18ea2
 def tune_run(
@@ -257,7 +251,7 @@ def tune_run(
     tiles = (learn or saved).dls.valid_tiles
     maps = predict_tiles(saved, tiles, tta)
     found = _best(maps, tiles.masks)
-    note_doubts(run, maps, found, tiles.masks, (learn or saved).dls.train_tiles.images)
+    note_doubts(run, maps, found, tiles.masks, (learn or saved).dls.train_tiles)
     write_json(run/'cut.json', found | dict(tiles=len(tiles), tta=tta), overwrite=True)
     return found
 
@@ -322,11 +316,15 @@ def _check_one_class(learners, out):
     if out and n > 1: raise SaltError(f'the run has {n} classes, a submission one; write masks instead (--masks DIR)')
 
 # %% ../nbs/10_submission.ipynb #69a439a2
-def _load(runs, device, out, threshold=None, min_area=None):
-    "(learners, (threshold, min_area)): as given, else as found for the runs"
+def _given(runs):
+    "A list of runs, and whether they are learners already"
     given = list(runs) if isinstance(runs, (list, tuple)) else [runs]
     if not given: raise SaltError('there is no run to predict with; name at least one')
-    ready = isinstance(given[0], SaltLearner)
+    return given, isinstance(given[0], SaltLearner)
+
+def _load(runs, device, out, threshold=None, min_area=None):
+    "(learners, (threshold, min_area)): as given, else as found for the runs"
+    given, ready = _given(runs)
     learners = given if ready else load_runs(given, device)
     _check_one_class(learners, out)
     found = (.5, 0) if ready else _cut(given)
@@ -377,7 +375,8 @@ def _opened(outs, overwrite):
 class _Doubts:
     "Gathers how doubtful each tile is"
     def __init__(self, runs):
-        find = lambda cls, name: [cls.load(f) for f in _beside(runs, name)]
+        given, ready = _given(runs)
+        find = lambda cls, name: [] if ready else [cls.load(f) for f in _beside(given, name)]
         self.reviews, self.familiar = find(Review, 'review.json'), find(Familiar, 'familiar.json')[:1]
         self.ids, self.doubt = [], []
 
@@ -421,13 +420,13 @@ def predict_submission(
     maps_type:str='uint8', # 'uint8' or 'float16', of the maps
     uncertainty=None # A CSV for how doubtful each tile is; None for none
 )->Prediction: # What was done
-    "Predict the unlabelled tiles of a survey and write them as a submission, as masks, as maps, or as all three"
+    "Predict the unlabelled tiles of a survey; write a submission, masks, maps, and how doubtful they are"
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     dtype = _map_type(maps_type, tta, bs)
     survey, (learners, cut) = as_survey(survey), _load(runs, device, out or uncertainty, threshold, min_area)
     _check_cut(*cut, holes, survey.size)
     pieces = _pieces(learners, survey, tta, bs, progress)
-    doubts = _Doubts([] if isinstance((list(runs) if isinstance(runs, (list, tuple)) else [runs])[0], SaltLearner) else runs) if uncertainty else None
+    doubts = _Doubts(runs) if uncertainty else None
     return _write_all(pieces, survey, (out, masks, maps, uncertainty), (*cut, holes), dtype, overwrite, doubts)
 
 # %% ../nbs/10_submission.ipynb #fa802618
@@ -444,7 +443,7 @@ def average_maps(
     if not maps: raise SaltError('there are no maps to average; give at least one')
     if any(m.ids != maps[0].ids or m.mean.shape != maps[0].mean.shape for m in maps):
         raise SaltError('the maps are of other tiles, or in another order; predict the same survey')
-    means, stds = (np.stack([_float(x) for x in xs]) for xs in ([m.mean for m in maps], [m.std for m in maps]))
+    means, stds = (np.stack([as_probs(x) for x in xs]) for xs in ([m.mean for m in maps], [m.std for m in maps]))
     return Maps(*_mean_maps(means, stds), maps[0].ids)
 
 # %% ../nbs/10_submission.ipynb #03c48839

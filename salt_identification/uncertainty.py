@@ -6,7 +6,7 @@
 __all__ = ['reliability', 'ece', 'calibrate', 'fit_temperature', 'plot_reliability', 'expected_precision', 'caught',
            'doubt_features', 'Review', 'fit_review', 'image_features', 'Familiar', 'fit_familiar', 'doubt_table']
 
-# %% ../nbs/09a_uncertainty.ipynb #b2889be4
+# %% ../nbs/09a_uncertainty.ipynb #cb81336a
 from dataclasses import asdict, dataclass
 
 import matplotlib.pyplot as plt
@@ -15,31 +15,35 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 
-from .files import SaltError, check_range, read_json, write_json
-from .metrics import areas_above, threshold_precision, tile_precision
+from .files import SaltError, check_range, check_whole, read_json, write_json
+from .metrics import areas_above, as_probs, threshold_precision, tile_precision
 
-# %% ../nbs/09a_uncertainty.ipynb #0fc026fd
-def _floats(probs):
-    "Probabilities as floats (N,H,W), from floats or bytes, with or without a channel"
-    p = np.asarray(probs)
-    p = p.astype(np.float32)/255 if p.dtype == np.uint8 else p.astype(np.float32, copy=False)
+# %% ../nbs/09a_uncertainty.ipynb #948a6ca4
+def _checked(probs, masks=None):
+    "Probabilities (N,H,W) as floats; with `masks`, these too, as booleans"
+    p = as_probs(probs)
     if p.ndim == 4 and p.shape[1] == 1: p = p[:,0]
-    if p.ndim == 3: return p
-    raise SaltError(f'probs have shape {p.shape}, expected (N,H,W) or (N,1,H,W); uncertainty is worked out for one class')
+    if p.ndim != 3 or not p.size:
+        raise SaltError(f'probs have shape {p.shape}, expected (N,H,W) or (N,1,H,W), and one tile at least')
+    if masks is None: return p
+    m = np.asarray(masks) > 0
+    if m.shape == p.shape: return p, m
+    raise SaltError(f'masks have shape {m.shape}, probs {p.shape}; pass those of the same tiles')
 
-# %% ../nbs/09a_uncertainty.ipynb #4f70477b
+# %% ../nbs/09a_uncertainty.ipynb #da93aba2
 def reliability(
     probs, # (N,H,W) 0 to 1, or bytes 0 to 255, of held-out tiles
     masks, # (N,H,W) truth
     bins:int=15 # Of equal width
 )->pd.DataFrame: # One line a bin that has pixels: mean `probability`, share of `salt`, `pixels`
     "Compare what is said with what is"
-    p, y = _floats(probs).ravel(), np.asarray(masks).ravel() > 0
-    b = np.minimum((p*bins).astype(int), bins - 1)
-    n, said, true = (np.bincount(b, w, bins) for w in (None, p, y))
+    (p, y), bins = _checked(probs, masks), check_whole('bins', bins, 1, 10_000)
+    b = np.minimum((p.ravel()*bins).astype(int), bins - 1)
+    n, said, true = (np.bincount(b, w, bins) for w in (None, p.ravel(), y.ravel()))
     some = n > 0
     return pd.DataFrame(dict(probability=said[some]/n[some], salt=true[some]/n[some], pixels=n[some]))
 
+# %% ../nbs/09a_uncertainty.ipynb #decd949c
 def ece(
     probs, # As in `reliability`
     masks, # As in `reliability`
@@ -49,7 +53,7 @@ def ece(
     t = reliability(probs, masks, bins)
     return float(((t.probability - t.salt).abs()*t.pixels).sum()/t.pixels.sum())
 
-# %% ../nbs/09a_uncertainty.ipynb #595469d6
+# %% ../nbs/09a_uncertainty.ipynb #f3604d46
 _EDGE = 1/510
 
 def _logits(p):
@@ -61,15 +65,18 @@ def calibrate(
     temperature:float # Above 1 makes them less sure
 )->np.ndarray: # (N,H,W) float32
     "Divide the logits by a temperature"
-    return (1/(1 + np.exp(-_logits(_floats(probs))/temperature))).astype(np.float32)
+    t = check_range('temperature', temperature, .01, 100)
+    return (1/(1 + np.exp(-_logits(_checked(probs))/t))).astype(np.float32)
 
+# %% ../nbs/09a_uncertainty.ipynb #f5bf6649
 def fit_temperature(
     probs, # (N,H,W) 0 to 1, or bytes, of held-out tiles
     masks # (N,H,W) truth
 )->float: # 1 for a net that is honest already
     "Find the temperature with the least cross entropy on held-out tiles"
-    z, y = _logits(_floats(probs)).ravel(), np.asarray(masks).ravel() > 0
-    z = np.where(y, -z, z)
+    p, y = _checked(probs, masks)
+    z = _logits(p.ravel())
+    z = np.where(y.ravel(), -z, z)
     loss = lambda s: np.logaddexp(0, z*np.exp(-s)).mean()
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method='bounded').x))
 
@@ -85,7 +92,7 @@ def plot_reliability(
     ax.set_xlabel('probability said'); ax.set_ylabel('share of salt'); ax.legend()
     return ax
 
-# %% ../nbs/09a_uncertainty.ipynb #9949cd1f
+# %% ../nbs/09a_uncertainty.ipynb #5c9735b7
 def _expected(p, m, us):
     "Mean precision of masks `m` over the level sets of `p` at `us`"
     shared, level, area = areas_above(p, m, us)
@@ -97,47 +104,50 @@ def expected_precision(
     levels:int=50 # Levels to average over
 )->np.ndarray: # (N,) 0 to 1
     "Say what each mask will score if the net is right about its own doubts"
-    p, m = _floats(probs), np.asarray(masks) > 0
-    us = np.float32((np.arange(levels) + .5)/levels)
+    (p, m), n = _checked(probs, masks), check_whole('levels', levels, 1, 1000)
+    us = np.float32((np.arange(n) + .5)/n)
     return np.concatenate([_expected(p[i:i+64], m[i:i+64], us) for i in range(0, len(p), 64)])
 
-# %% ../nbs/09a_uncertainty.ipynb #4f7d2a77
+# %% ../nbs/09a_uncertainty.ipynb #3f29ae83
 def caught(
     doubt, # (N,) more is more doubtful
     lost, # (N,) 1 minus the score of each tile
     share:float=.1 # Of the tiles that a person looks at
 )->float: # 0 to 1; by chance it is `share`
     "Of all that is lost, the part that lies in the most doubtful share of the tiles"
-    k = max(1, round(share*len(doubt)))
-    lost = np.asarray(lost, float)
-    return float(lost[np.argsort(-np.asarray(doubt), kind='stable')[:k]].sum()/max(lost.sum(), 1e-9))
+    doubt, lost = np.asarray(doubt, float), np.asarray(lost, float)
+    if doubt.shape != lost.shape: raise SaltError(f'doubt has shape {doubt.shape}, lost {lost.shape}; pass one number a tile')
+    k = max(1, round(check_range('share', share, 0, 1)*len(doubt)))
+    return float(lost[np.argsort(-doubt, kind='stable')[:k]].sum()/max(lost.sum(), 1e-9))
 
-# %% ../nbs/09a_uncertainty.ipynb #0e9b5e05
+# %% ../nbs/09a_uncertainty.ipynb #ab47dc18
 def _rim(m):
     "Length of the rims of masks (N,H,W), as a share of the tile's own"
     h, w = m.shape[1:]
     steps = (m[:,1:] != m[:,:-1]).sum((1,2)) + (m[:,:,1:] != m[:,:,:-1]).sum((1,2))
     return steps/(2*(h + w))
 
+# %% ../nbs/09a_uncertainty.ipynb #de932230
 def doubt_features(
     probs, # (N,H,W) probabilities, calibrated
     masks # (N,H,W) decided masks
 )->np.ndarray: # (N,12)
     "Sum up what speaks for and against each mask"
-    p, m = _floats(probs), np.asarray(masks) > 0
-    flat, area, n = p.reshape(len(p), -1), m.mean((1,2)), p[0].size
+    p, m = _checked(probs, masks)
+    flat, area = p.reshape(len(p), -1), m.mean((1,2))
     score, soft, between = expected_precision(p, m), flat.mean(1), ((flat > .2) & (flat < .8)).mean(1)
-    k = max(1, n//100)
-    top, empty = np.partition(flat, n - k, 1)[:,-k:].mean(1), area == 0
+    k = max(1, flat.shape[1]//100)
+    top, empty = np.partition(flat, -k, 1)[:,-k:].mean(1), area == 0
     return np.stack([score, score**2, flat.max(1), top, area**.5, soft**.5, between**.5, _rim(m), empty, empty*top,
         empty*score, ~empty*between/np.maximum(area, .01)], 1)
 
-# %% ../nbs/09a_uncertainty.ipynb #7cd1133a
+# %% ../nbs/09a_uncertainty.ipynb #da51beef
 class _Saved:
     "What can be written as JSON and read again"
     def save(self, path): write_json(path, asdict(self), overwrite=True)
     @classmethod
     def load(cls, path):
+        "Read what `save` wrote"
         try: return cls(**read_json(path))
         except TypeError: raise SaltError(f'{path} holds no {cls.__name__}; make it anew: saltid resume RUN') from None
 
@@ -150,21 +160,10 @@ class Review(_Saved):
     weights:list # The constant first
     tiles:int # That it was fitted on
 
-def _standard(x, mean, spread): return np.c_[np.ones(len(x)), (x - mean)/spread]
-
-def fit_review(
-    probs, # (N,H,W) probabilities of held-out tiles, as the net says them
-    masks, # (N,H,W) what was decided
-    truth, # (N,H,W) what is
-    ridge:float=10. # Strength of the pull towards 0
-)->Review: # To be saved as JSON
-    "Learn from held-out tiles where a net goes wrong"
-    T = fit_temperature(probs, truth)
-    x, lost = doubt_features(calibrate(probs, T), masks), 1 - tile_precision(np.asarray(masks) > 0, np.asarray(truth) > 0)
-    mean, spread = x.mean(0), x.std(0) + 1e-6
-    z = _standard(x, mean, spread)
-    w = np.linalg.solve(z.T@z + ridge*np.diag([0] + [1]*x.shape[1]), z.T@lost)
-    return Review(T, mean.tolist(), spread.tolist(), w.tolist(), len(x))
+# %% ../nbs/09a_uncertainty.ipynb #c7a2c0be
+def _standard(x, mean, spread):
+    "A column of ones, and the features in units of their spread"
+    return np.c_[np.ones(len(x)), (x - mean)/spread]
 
 @patch
 def doubt(self:Review,
@@ -175,25 +174,43 @@ def doubt(self:Review,
     x = doubt_features(calibrate(probs, self.temperature), masks)
     return np.clip(_standard(x, np.array(self.mean), np.array(self.spread))@np.array(self.weights), 0, 1)
 
-# %% ../nbs/09a_uncertainty.ipynb #c5f58fe5
-def _half(x): return (x[:,:-1:2,:-1:2] + x[:,1::2,:-1:2] + x[:,:-1:2,1::2] + x[:,1::2,1::2])/4
+# %% ../nbs/09a_uncertainty.ipynb #96ef9aa8
+def fit_review(
+    probs, # (N,H,W) probabilities of held-out tiles, as the net says them
+    masks, # (N,H,W) what was decided
+    truth, # (N,H,W) what is
+    ridge:float=10. # Strength of the pull towards 0
+)->Review: # To be saved as JSON
+    "Learn from held-out tiles where a net goes wrong"
+    (_, m), (p, y) = _checked(probs, masks), _checked(probs, truth)
+    T = fit_temperature(p, y)
+    x, lost = doubt_features(calibrate(p, T), m), 1 - tile_precision(m, y)
+    mean, spread = x.mean(0), x.std(0) + 1e-6
+    z = _standard(x, mean, spread)
+    w = np.linalg.solve(z.T@z + ridge*np.diag([0] + [1]*x.shape[1]), z.T@lost)
+    return Review(T, mean.tolist(), spread.tolist(), w.tolist(), len(x))
+
+# %% ../nbs/09a_uncertainty.ipynb #1a9573ea
+def _halved(x): return (x[:,:-1:2,:-1:2] + x[:,1::2,:-1:2] + x[:,:-1:2,1::2] + x[:,1::2,1::2])/4
 
 def _features(x):
     "Nine numbers (N,9) of pictures with white at 1"
     out = [x.mean((1,2)), np.log(x.std((1,2)) + .01), x.max((1,2))]
     for _ in range(3):
         out += [np.log(np.abs(np.diff(x, axis=a)).mean((1,2)) + .003) for a in (1,2)]
-        x = _half(x)
+        x = _halved(x)
     return np.stack(out, 1)
 
 def image_features(
     images # (N,H,W) bytes
 )->np.ndarray: # (N,9)
     "Sum up what a picture looks like"
-    if min(images.shape[1:]) < 8: raise SaltError(f'tiles are {images.shape[1:]}, expected 8 pixels at least')
-    return np.concatenate([_features(np.float32(images[i:i+256])/255) for i in range(0, len(images), 256)])
+    x = np.asarray(images)
+    if x.dtype != np.uint8 or x.ndim != 3 or min(x.shape[1:]) < 8:
+        raise SaltError(f'images are {x.dtype} {x.shape}, expected bytes (N,H,W) of 8 pixels a side at least')
+    return np.concatenate([np.empty((0,9)), *[_features(np.float32(x[i:i+256])/255) for i in range(0, len(x), 256)]])
 
-# %% ../nbs/09a_uncertainty.ipynb #bac5f355
+# %% ../nbs/09a_uncertainty.ipynb #389710a7
 @dataclass
 class Familiar(_Saved):
     "What training tiles look like"
@@ -210,6 +227,11 @@ def distance(self:Familiar,
     d = image_features(images) - self.centre
     return np.sqrt(np.maximum(((d@np.array(self.inverse))*d).sum(1), 0))
 
+# %% ../nbs/09a_uncertainty.ipynb #33ce7383
+def _flat(images):
+    "Which tiles are of a single grey?"
+    return np.array([x.max() == x.min() for x in images], bool)
+
 @patch
 def is_odd(self:Familiar,
     images # (N,H,W) bytes
@@ -217,21 +239,18 @@ def is_odd(self:Familiar,
     "Say which pictures are unlike any of the training"
     return np.where(_flat(images), not self.flat, self.distance(images) > self.limit)
 
-# %% ../nbs/09a_uncertainty.ipynb #170e3db6
-def _flat(images):
-    "Which tiles are of a single grey?"
-    return np.array([x.max() == x.min() for x in images])
-
+# %% ../nbs/09a_uncertainty.ipynb #c0654016
 def fit_familiar(
     images # (N,H,W) bytes, of the training
 )->Familiar: # To be saved as JSON
     "Learn what the tiles of a survey look like"
     flat = _flat(images)
+    if flat.all(): return Familiar([0.]*9, np.zeros((9,9)).tolist(), -1., True)
     f = image_features(np.asarray(images)[~flat])
     centre = np.median(f, 0)
     spread = np.median(np.abs(f - centre), 0) + .01
     d = f[(np.abs(f - centre) < 6*spread).all(1)] - centre
-    inverse = np.linalg.inv(d.T@d/len(d) + np.diag((.1*spread)**2))
+    inverse = np.linalg.inv(d.T@d/max(1, len(d)) + np.diag((.1*spread)**2))
     far = np.sqrt((((f - centre)@inverse)*(f - centre)).sum(1))
     return Familiar(centre.tolist(), inverse.tolist(), float(np.quantile(far, .997)), bool(flat.mean() >= .005))
 

@@ -52,8 +52,7 @@ def test_command(here):
     assert [(here/'out'/f'fold{i}'/'model.safetensors').exists() for i in range(3)] == [True, True, False]
     ids, masks = read_submission(here/'out'/'submission.csv', (40,40))
     assert len(ids) == 10 and masks.shape == (10,40,40)
-    a, b = (set(json.loads((here/'out'/f'fold{i}'/'config.json').read_text())['data']['fold'] for _ in '1') for i in (0, 1))
-    assert a | b == {0, 1}
+    assert [read_json(here/'out'/f'fold{i}'/'config.json')['data']['fold'] for i in (0, 1)] == [0, 1]
     assert saltid('predict', here/'out', here/'data', '--out', here/'again.csv', '--device', 'cpu', '--quiet')[0] == 0
     assert (here/'again.csv').read_text() == (here/'out'/'submission.csv').read_text()
 
@@ -67,7 +66,7 @@ def test_interrupt(here):
     _, err = p.communicate(timeout=30)
     assert p.returncode == 130 and 'saltid resume' in err, err
     code, out, err = saltid('resume', here/'cut', '--device', 'cpu', '--quiet')
-    assert code == 0 and 'submission: ' in out, err
+    assert code == 0 and 'submission.csv' in out, err
     assert len(read_submission(here/'cut'/'submission.csv', (40,40))[0]) == 10
 
 def test_other_settings_are_refused(here):
