@@ -384,7 +384,7 @@ def _predicted(done, *files):
     "What was predicted, in a sentence"
     where = ' and '.join(str(p) for p in files if p)
     return (f'{done.tiles} tiles, {done.empty} of them empty, in {where} '
-        f'(threshold {done.threshold:.2f}, smallest area {done.min_area})')
+        f'({"each at its own threshold" if done.threshold is None else f"threshold {done.threshold:.2f}"}, smallest area {done.min_area})')
 
 # %% ../nbs/11_cli.ipynb #4d76db86
 def _check_order(runs, data):

@@ -24,9 +24,9 @@ from .data import salt_dataloaders, survey_groups
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
 from salt_identification.learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, train_folds,
     train_run, use_threads)
-from .metrics import cross_cut, score_interval, tile_precision
+from .metrics import best_cut, cross_cut, score_interval, tile_precision
 from .neighbours import survey_neighbours
-from .submission import note_doubts, predict_submission
+from .submission import find_cut, note_doubts, predict_submission
 from .tiles import as_survey
 from .tta import make_views, open_maps, predict_tiles, write_maps
 from .unet import Unet, guess_encoder, make_encoder
@@ -250,6 +250,8 @@ class Estimate:
     touching:float # Share of the unlabelled tiles that touch a labelled one
     threshold:float # To cut with, chosen on all held-out tiles
     min_area:int # To cut with, pixels
+    sharpness:float|None=None # With `shift`: of the `ExpectedCut` that cuts better than threshold and smallest area
+    shift:float|None=None
 
     def __repr__(self): return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} tiles are '
         f'graded (95 %); measured on {self.tiles} tiles that no net had seen')
@@ -264,11 +266,10 @@ def _interval(scores, groups, graded):
 
 # %% ../nbs/10a_recipes.ipynb #4fea780a
 def _judge(probs, masks, groups):
-    "Scores (N,) of tiles, threshold, smallest area"
-    if probs.shape[1] == 1:
-        c = cross_cut(probs[:,0], masks, groups)
-        return c.precision, c.cut.threshold, c.cut.min_area
-    return tile_precision(probs.argmax(1), masks, probs.shape[1]), .5, 0
+    "Scores (N,) of tiles, and the cuts to use"
+    if probs.shape[1] > 1: return tile_precision(probs.argmax(1), masks, probs.shape[1]), dict(threshold=.5, min_area=0)
+    plain, own = best_cut(probs[:,0], masks), cross_cut(probs[:,0], masks, groups, expected=True)
+    return own.precision, dict(threshold=plain.threshold, min_area=plain.min_area, sharpness=own.cut.sharpness, shift=own.cut.shift)
 
 def _touching(survey):
     "Share of the unlabelled tiles that touch a labelled one"
@@ -285,10 +286,10 @@ def estimate_score(
 )->Estimate: # With the cut to use
     "Estimate the score of a submission from held-out predictions"
     masks, groups = survey.train.masks[where], survey_groups(survey)[where]
-    scores, threshold, min_area = _judge(probs, masks, groups)
+    scores, cut = _judge(probs, masks, groups)
     low, high, graded = _interval(scores, groups, len(survey.test_ids) or len(survey.train))
     nothing = float((masks.reshape(len(masks), -1).max(1) == 0).mean())
-    return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey), threshold, min_area)
+    return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey), **cut)
 
 # %% ../nbs/10a_recipes.ipynb #f0a22eea
 def _say(quiet):
@@ -336,19 +337,18 @@ def _estimate(survey, out, maps, tta):
     place = {id: i for i, id in enumerate(survey.train.ids)}
     where = np.array([place[i] for i in maps.ids])
     found = estimate_score(survey, maps.mean, where)
-    cut = dict(threshold=found.threshold, min_area=found.min_area, score=found.score, tiles=found.tiles, tta=tta)
-    write_json(out/'cut.json', cut, overwrite=True)
-    note_doubts(out, maps, cut, survey.train.masks[where], survey.train)
+    cut = {k: getattr(found, k) for k in ('threshold', 'min_area', 'sharpness', 'shift', 'score', 'tiles')}
+    write_json(out/'cut.json', {k: v for k, v in cut.items() if v is not None} | dict(tta=tta), overwrite=True)
+    note_doubts(out, maps, find_cut(out), survey.train.masks[where], survey.train)
     write_json(out/'estimate.json', asdict(found), overwrite=True)
     return found
 
 # %% ../nbs/10a_recipes.ipynb #2858eb39
-def _submit(survey, out, found, classes, tta, device):
+def _submit(survey, out, classes, tta, device):
     "Write the submission of all runs together; for several classes masks"
     if not survey.test_ids: return
     outs = dict(out=out/'submission.csv', uncertainty=out/'uncertainty.csv') if classes == 1 else dict(masks=out/'masks')
-    predict_submission(out, survey, **outs, threshold=found.threshold, min_area=found.min_area, tta=tta, bs=64,
-        overwrite=True, device=device)
+    predict_submission(out, survey, **outs, tta=tta, bs=64, overwrite=True, device=device)
 
 # %% ../nbs/10a_recipes.ipynb #8b80c1de
 def _settings(recipe, minutes, weights, net, seed):
@@ -391,7 +391,7 @@ def _cook(survey, out, config, start, device, quiet):
     say('judging by the held-out tiles ...')
     found = _estimate(survey, out, _held_out(survey, out, runs, config['tta'], device), config['tta'])
     say(f'predicting {len(survey.test_ids)} tiles ...')
-    _submit(survey, out, found, read_json(runs[0]/'config.json')['data']['n_out'], config['tta'], device)
+    _submit(survey, out, read_json(runs[0]/'config.json')['data']['n_out'], config['tta'], device)
     return found
 
 # %% ../nbs/10a_recipes.ipynb #e2b20fdf

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Score', 'score_masks', 'score_submission',
-           'note_doubts', 'tune_run', 'Prediction', 'predict_submission', 'average_maps', 'vote', 'ensemble']
+           'note_doubts', 'tune_run', 'find_cut', 'Prediction', 'predict_submission', 'average_maps', 'vote',
+           'ensemble']
 
 # %% ../nbs/10_submission.ipynb #2639cdd4
 from collections import deque
@@ -20,7 +21,7 @@ from skimage.morphology import area_closing
 
 from .files import SaltError, check_range, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders
-from .metrics import as_probs, best_cut, tile_iou, tile_precision
+from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode, rle_encode, save_masks
 from .tiles import Source, Survey, as_survey
 from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_tiles, write_maps
@@ -47,13 +48,19 @@ def _fill(m, holes):
 # %% ../nbs/10_submission.ipynb #c23aa583
 def _check_cut(threshold, min_area, holes, size):
     "The three decisions in their ranges; `size` is (height, width) of the tiles"
-    check_range('threshold', threshold, 0, 1)
+    if not isinstance(threshold, ExpectedCut): check_range('threshold', threshold, 0, 1)
     for name, v in (('min_area', min_area), ('holes', holes)): check_range(name, v, 0, size[0]*size[1])
+
+# %% ../nbs/10_submission.ipynb #306db212
+def _is_salt(p, threshold):
+    "Pixels (N,H,W) of `p` (N,1,H,W) that are above a threshold, or above one for each tile"
+    p = p[:,0]
+    return p > (threshold.levels(p)[:,None,None] if isinstance(threshold, ExpectedCut) else threshold)
 
 # %% ../nbs/10_submission.ipynb #bafdbbcd
 def to_masks(
     maps, # `Maps`, or (N,n,H,W) probabilities, floats or bytes
-    threshold:float=.5, # Probability above which a pixel is salt; several classes go by the largest
+    threshold=.5, # Probability above which a pixel is salt, or an `ExpectedCut`; several classes go by the largest
     min_area:int=0, # Masks of fewer pixels become empty
     holes:int=0 # Islands of rock up to so many pixels are filled
 )->np.ndarray: # (N,H,W) uint8 of 0 and 1, or class numbers
@@ -61,7 +68,7 @@ def to_masks(
     p = as_probs(maps.mean if isinstance(maps, Maps) else maps)
     if p.ndim != 4: raise SaltError(f'maps have shape {p.shape}, expected (N,n,H,W)')
     _check_cut(threshold, min_area, holes, p.shape[2:])
-    m = (p[:,0] > threshold if p.shape[1] == 1 else p.argmax(1)).astype(np.uint8)
+    m = (_is_salt(p, threshold) if p.shape[1] == 1 else p.argmax(1)).astype(np.uint8)
     return _drop_small(_fill(m, holes), min_area)
 
 # %% ../nbs/10_submission.ipynb #8dd2c963
@@ -229,13 +236,13 @@ def _saved(run, learn, device):
 def note_doubts(
     folder, # Of a run, or of several
     maps, # `Maps` of held-out tiles
-    cut:dict, # With `threshold` and `min_area`
+    cut, # (threshold, min_area), as for `to_masks`
     truth, # (N,H,W) their masks
     train # `Tiles` of the training
 ):
     "Learn from held-out tiles where to doubt, and write it into `folder`"
     if maps.mean.shape[1] > 1: return
-    masks = to_masks(maps, cut['threshold'], cut['min_area'])
+    masks = to_masks(maps, *cut)
     fit_review(maps.mean, masks, truth).save(Path(folder)/'review.json')
     fit_familiar(train[::-(-len(train)//4000)].images).save(Path(folder)/'familiar.json')
 
@@ -251,7 +258,7 @@ def tune_run(
     tiles = (learn or saved).dls.valid_tiles
     maps = predict_tiles(saved, tiles, tta)
     found = _best(maps, tiles.masks)
-    note_doubts(run, maps, found, tiles.masks, (learn or saved).dls.train_tiles)
+    note_doubts(run, maps, (found['threshold'], found['min_area']), tiles.masks, (learn or saved).dls.train_tiles)
     write_json(run/'cut.json', found | dict(tiles=len(tiles), tta=tta), overwrite=True)
     return found
 
@@ -262,10 +269,15 @@ def _beside(paths, name):
     files = [f for p in paths for f in ([own(p)] if own(p).exists() else map(own, run_folders(p)))]
     return [f for f in files if f.exists()]
 
-def _cut(paths):
-    "The cut of a run or a folder, or the mean of several; 0.5 and no smallest area where none was found"
+def find_cut(
+    paths # A run, a folder of runs, or a list of either
+)->tuple: # (threshold or `ExpectedCut`, smallest area), as for `to_masks`
+    "Find the cut of runs or of their folder, or the mean of several; 0.5 and no smallest area where there is none"
     cuts = [read_json(f) for f in _beside(paths, 'cut.json')]
     if not cuts: return .5, 0
+    if all('sharpness' in c for c in cuts):
+        sharpness, shift = np.transpose([[c['sharpness'], c['shift']] for c in cuts])
+        return ExpectedCut(float(np.exp(np.log(sharpness).mean())), float(shift.mean())), 0
     return float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))
 
 # %% ../nbs/10_submission.ipynb #b743dd69
@@ -286,7 +298,7 @@ class Prediction:
     tiles:int # Tiles predicted
     empty:int # Of these, how many have an empty mask
     skipped:dict # Those left out: id -> why
-    threshold:float # Probability used
+    threshold:float|None # Probability used; None where each tile had its own
     min_area:int # Smallest area used, pixels
 
 # %% ../nbs/10_submission.ipynb #d68c087e
@@ -327,7 +339,7 @@ def _load(runs, device, out, threshold=None, min_area=None):
     given, ready = _given(runs)
     learners = given if ready else load_runs(given, device)
     _check_one_class(learners, out)
-    found = (.5, 0) if ready else _cut(given)
+    found = (.5, 0) if ready else find_cut(given)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
 
 # %% ../nbs/10_submission.ipynb #772b4429
@@ -400,7 +412,8 @@ def _write_all(pieces, survey, outs, cut, dtype, overwrite, doubts=None):
         ids = _wanted(survey)
         if file: _write_rles(file, ids, [rles.get(i, '') for i in ids], outs[0])
         if table: doubts.write(table, survey)
-    return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), *cut[:2])
+    threshold = None if isinstance(cut[0], ExpectedCut) else cut[0]
+    return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), threshold, cut[1])
 
 # %% ../nbs/10_submission.ipynb #91edcab8
 def predict_submission(
@@ -408,8 +421,8 @@ def predict_submission(
     survey, # `Survey`, or its path
     out=None, # The CSV to write; None for none
     masks=None, # Folder for masks as PNG files; None for none
-    threshold:float=None, # None for what `tune_run` found
-    min_area:int=None, # None for what `tune_run` found
+    threshold=None, # As for `to_masks`; None for what `tune_run` or a recipe found
+    min_area:int|None=None, # As for `to_masks`; None likewise
     holes:int=0, # As for `to_masks`
     tta:str='flip', # As for `TTAPredictor`
     bs:int=32, # Tiles in a batch
