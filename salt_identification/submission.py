@@ -22,7 +22,7 @@ from skimage.morphology import area_closing
 from .files import SaltError, check_range, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders
 from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
-from .rle import rle_decode, rle_encode, save_masks
+from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
 from .tiles import Source, Survey, as_survey
 from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_tiles, write_maps
 from .uncertainty import Familiar, Review, doubt_table, expected_precision, fit_familiar, fit_review
@@ -128,11 +128,9 @@ def read_submission(
     shape=(101,101) # (height, width) of the tiles
 )->tuple: # (ids, masks (N,H,W) uint8)
     "Read the masks of a submission"
-    df, masks = read_table(path, ['id', 'rle_mask']), []
-    for n, (id, s) in enumerate(zip(df['id'], df['rle_mask']), 2):
-        try: masks.append(rle_decode(s, shape))
-        except SaltError as e: raise SaltError(f'{path} line {n}: tile {id}, {e}') from None
-    return df['id'].tolist(), np.array(masks, np.uint8).reshape(-1, *shape)
+    df = read_table(path, ['id', 'rle_mask'])
+    names = [f'{path} line {n}: tile {id}' for n, id in enumerate(df['id'], 2)]
+    return df['id'].tolist(), rle_decode_batch(df['rle_mask'], shape, names)
 
 # %% ../nbs/10_submission.ipynb #ae7e41ce
 def write_masks(
@@ -361,7 +359,7 @@ def _note(pieces, cut, rles, folder=None, doubts=None):
     "Pass maps on; note their run lengths in `rles`, save their masks in `folder`, tell `doubts` of both"
     for maps in pieces:
         masks = to_masks(maps, *cut)
-        rles.update(zip(maps.ids, map(rle_encode, masks)))
+        rles.update(zip(maps.ids, rle_encode_batch(masks)))
         if folder: save_masks(maps.ids, masks, folder, classes=maps.mean.shape[1] > 1)
         if doubts: doubts(maps, masks)
         yield maps
