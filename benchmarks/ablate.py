@@ -7,7 +7,7 @@ One run at a time; a run that is done is kept, one that was stopped goes on. Eve
 busy the machine is; those by `--minutes` count what a slower step costs. The grouped fifth of the labelled tiles that
 `kept_out.py` names is in no run at all: no choice may be made on it.
 """
-import argparse, csv, datetime, json, platform
+import argparse, csv, datetime, json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from salt_identification.tiles import Survey
 from salt_identification.tta import predict_tiles
 from salt_identification.unet import guess_encoder
 
+import machine
 from kept_out import kept_out
 
 HERE = Path(__file__).resolve().parent
@@ -42,14 +43,6 @@ def variants(track):
     base = BASES[track]
     some = CHANGES | (ONLY_RANDOM if track == 'random' else {})
     return dict(base=base) | {n: base | c for n, c in some.items() if base | c != base}
-
-def machine():
-    "Which kind of machine this is"
-    try: lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError: return platform.processor()
-    name = next((l.split(':')[1].strip() for l in lines if l.startswith('model name')), '')
-    flags = next((l for l in lines if l.startswith('flags')), '')
-    return name + ''.join(f' {f}' for f in ('amx_bf16', 'avx512_bf16') if f in flags.split())
 
 def note(row, path):
     "A line more in the table of runs"
@@ -76,7 +69,7 @@ def one(survey, out, track, name, args, seed, length, csv_path):
     ids, groups, cut, plain = judge(run, survey)
     write_json(run/'judged.json', dict(track=track, name=name, seed=seed, ids=ids, groups=groups, cut=cut.tolist(), plain=plain.tolist()))
     config = read_json(run/'config.json')
-    note(dict(date=f'{datetime.date.today()}', machine=machine(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps(args, default=str), precision=config['precision'],
+    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps(args, default=str), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{cut.mean():.4f}'), csv_path)
 
 def table(out, track):

@@ -22,13 +22,24 @@ from fastcore.basics import patch
 from .files import SaltError, check_range
 
 # %% ../nbs/07_metrics.ipynb #59bf9f87
-def _classes(x, name, n_classes):
-    "`x` as a plain tensor (N,H,W) of class numbers, or of booleans for one class"
+def _numbers(x, name):
+    "`x` as a plain tensor (N,H,W) of class numbers or booleans"
     x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
     if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > .5')
     if x.ndim != 3:
         raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
-    return x != 0 if n_classes == 1 else x
+    return x
+
+def _classes(x, name, n_classes):
+    "Likewise, but of booleans for one class"
+    return _numbers(x, name) != 0 if n_classes == 1 else _numbers(x, name)
+
+# %% ../nbs/07_metrics.ipynb #5a4c387a
+def _overlaps(a, b):
+    "(N,3) int64, pixels (N,H,W) that are not 0 in both, in `a`, in `b`"
+    if a.device.type != 'cpu': return torch.stack([o.sum((1,2)) for o in ((a != 0) & (b != 0), a != 0, b != 0)], 1)
+    rows = ((x != 0, y != 0) for x, y in zip(a.numpy(), b.numpy()))
+    return torch.tensor([[np.count_nonzero(o) for o in (x & y, x, y)] for x, y in rows], dtype=torch.int64).view(-1, 3)
 
 # %% ../nbs/07_metrics.ipynb #85d8e575
 def tile_counts(
@@ -38,11 +49,14 @@ def tile_counts(
 )->torch.Tensor: # (N,3,K) int64, pixels: overlap, prediction, truth, of each class, background first
     "Count the pixels of overlap, prediction and truth"
     n_classes = check_range('n_classes', int(n_classes), 1, 256)
-    p, t = _classes(preds, 'preds', n_classes), _classes(targs, 'targs', n_classes)
+    p, t = _numbers(preds, 'preds'), _numbers(targs, 'targs')
     if p.shape != t.shape:
         raise SaltError(f'preds have shape {tuple(p.shape)}, targs {tuple(t.shape)}; crop or resize preds to the masks')
-    pairs = [(p == k, t.to(p.device) == k) for k in range(max(2, n_classes))]
-    return torch.stack([torch.stack([o.sum((1,2)) for o in (a & b, a, b)], 1) for a, b in pairs], 2)
+    t = t.to(p.device)
+    if n_classes > 1: return torch.stack([_overlaps(p == k, t == k) for k in range(n_classes)], 2)
+    both, pred, targ = (salt := _overlaps(p, t)).unbind(1)
+    rock = p[0].numel() - torch.stack([pred + targ - both, pred, targ], 1) if len(p) else salt
+    return torch.stack([rock, salt], 2)
 
 # %% ../nbs/07_metrics.ipynb #f95cedca
 def _areas(counts):

@@ -138,10 +138,10 @@ def rle_decode_many(
 def _runs_in_a_row(masks):
     "Tile, start (from 1) and length of each run of `masks` (N,H,W)"
     n, h, w = masks.shape
-    row = np.zeros((n, 1 + h*w), dtype=np.int8)
-    row[:,1:].reshape(n, w, h)[...] = (masks != 0).transpose(0, 2, 1)
-    first, end = np.flatnonzero(np.diff(row.ravel(), append=0)).reshape(-1, 2).T + 1
-    return first//(1 + h*w), first % (1 + h*w), end - first
+    side, row = 1 + h*w, np.zeros(n*(1 + h*w) + 1, dtype=bool)
+    row[:-1].reshape(n, side)[:,1:].reshape(n, w, h)[...] = (masks != 0).transpose(0, 2, 1)
+    first, end = (np.flatnonzero(row[1:] != row[:-1]) + 1).reshape(-1, 2).T
+    return first//side, first % side, end - first
 
 # %% ../nbs/00_rle.ipynb #a0d2391c
 def _strings(masks):
@@ -166,16 +166,23 @@ def _read_in_a_row(strings, size):
     "Starts and lengths of all `strings`, as if their tiles stood in a row; None where one may be at fault"
     text = ' '.join(filter(None, strings))
     counts = np.array([s.count(' ') + 1 if s else 0 for s in strings], dtype=int)
-    if re.search('[^0-9 ]|[0-9]{16}', text) or (counts % 2).any(): return None
+    if text.encode('ascii', 'replace').translate(None, b'0123456789 ') or (counts % 2).any(): return None
     nums = np.fromstring(text, dtype=np.int64, sep=' ') if counts.any() else counts[:0]
-    if len(nums) != counts.sum(): return None
+    if len(nums) != counts.sum() or (nums < 1).any() or (nums > size).any(): return None
     starts, lengths = nums[::2], nums[1::2]
-    tile = np.repeat(np.arange(len(strings))*size, counts//2)
-    late = (starts < 1) | (starts + lengths - 1 > size)
-    if late.any() or any(bad.any() for bad, _ in _faults(tile + starts, lengths, size*len(strings))): return None
-    return tile + starts, lengths
+    first = starts + np.repeat(np.arange(len(strings))*size, counts//2)
+    if (starts + lengths - 1 > size).any() or (first[1:] < (first + lengths)[:-1]).any(): return None
+    return first, lengths
 
 # %% ../nbs/00_rle.ipynb #5dd14c21
+def _one_by_one(strings, shape, names):
+    "Masks (N,W,H), or an error that names the first at fault"
+    masks = []
+    for name, s in zip(names, strings):
+        with _named(name): masks.append(rle_decode(s, shape).T)
+    return masks
+
+# %% ../nbs/00_rle.ipynb #1028279f
 def rle_decode_batch(
     strings, # N run lengths, as for `rle_decode`
     shape:tuple=(101,101), # (height, width) in pixels
@@ -184,12 +191,13 @@ def rle_decode_batch(
     "Read the run lengths of many masks of one size"
     h, w = _height_width(shape)
     strings = [_string(s) for s in strings]
-    runs = _read_in_a_row(strings, h*w)
-    if runs: return _fill(*runs, len(strings)*h*w).reshape(-1, w, h).transpose(0, 2, 1)
-    masks = []
-    for i, s in enumerate(strings):
-        with _named(names[i] if names else f'mask {i}'): masks.append(rle_decode(s, shape))
-    return np.stack(masks)
+    out = np.empty((len(strings), w, h), dtype=np.uint8)
+    for i in range(0, len(strings), 64):
+        few = strings[i:i+64]
+        runs = _read_in_a_row(few, h*w)
+        if runs: out[i:i+64] = _fill(*runs, len(few)*h*w).reshape(-1, w, h)
+        else: out[i:i+64] = _one_by_one(few, shape, names[i:i+64] if names else [f'mask {j}' for j in range(i, i + len(few))])
+    return out.transpose(0, 2, 1)
 
 # %% ../nbs/00_rle.ipynb #842e8af6
 def _decode_table(path, shape, column):
