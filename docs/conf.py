@@ -1,0 +1,42 @@
+"Sphinx's settings; bridge.py puts them beside the pages that it writes."
+import configparser
+from pathlib import Path
+
+ini = configparser.ConfigParser(delimiters=['='])
+ini.read(Path(__file__).with_name('settings.ini'), encoding='utf-8')
+project, release = ini['DEFAULT']['lib_name'], ini['DEFAULT']['version']
+author = ini['DEFAULT']['author']
+extensions = ['myst_nb', 'sphinx.ext.viewcode']
+nb_execution_mode = 'off'
+nb_merge_streams = True
+nb_code_prompt_show, nb_code_prompt_hide = 'Its code', 'Its code'
+myst_enable_extensions = ['dollarmath', 'colon_fence']
+myst_heading_anchors = 4
+add_module_names = False
+toc_object_entries_show_parents = 'hide'
+nitpicky = True
+exclude_patterns = ['extra', '_site', 'Thumbs.db']
+html_theme = 'pydata_sphinx_theme'
+html_title = project
+html_static_path = ['static']
+html_css_files = ['salt.css']
+html_extra_path = ['extra']
+html_theme_options = dict(show_toc_level=2, navigation_with_keys=False, header_links_before_dropdown=5, secondary_sidebar_items=['page-toc'],
+    logo=dict(text=project), footer_start=['copyright'], footer_end=[], pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
+html_sidebars = {'**': ['sidebar-nav-bs']}
+html_show_sourcelink = False
+html_favicon = 'static/favicon.svg'
+html_context = dict(default_mode='auto')
+html_math_renderer = 'mathml'
+copyright = author
+
+def _mathml(display):
+    "Formulas as MathML, which browsers draw themselves: nothing is fetched"
+    def visit(translator, node):
+        from docutils import nodes
+        from latex2mathml.converter import convert
+        translator.body.append(convert(node.astext(), display=display))
+        raise nodes.SkipNode
+    return visit, None
+
+def setup(app): app.add_html_math_renderer('mathml', inline_renderers=_mathml('inline'), block_renderers=_mathml('block'))
