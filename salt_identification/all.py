@@ -27,6 +27,7 @@ from .tta import *
 from .uncertainty import *
 from .submission import *
 from .recipes import *
+from .report import *
 
 # %% ../nbs/12_all.ipynb #a8566947
 __all__ = [n for n in globals() if not n.startswith('_')]

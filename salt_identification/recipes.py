@@ -218,7 +218,7 @@ def time_after(
 )->float: # Seconds
     "Work out how long predicting takes after the training"
     tiles = plan['nets']*(labelled/plan['folds'] + unlabelled)
-    return 8 + 2*plan['nets'] + 1.15*views*tiles*speed['tile']/speed['jobs']**.5
+    return 16 + 2*plan['nets'] + 1.15*views*tiles*speed['tile']/speed['jobs']**.5
 
 # %% ../nbs/10a_recipes.ipynb #ef17655b
 def choose_plan(
