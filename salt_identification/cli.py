@@ -190,7 +190,7 @@ def _outcome(runs, cuts):
     return dict(runs=[str(r) for r in runs], cuts=cuts, score=sum(scores)/len(scores) if scores else None,
         epochs=[r['epochs'] for r in rows], minutes=[r['minutes'] for r in rows])
 
-# %% ../nbs/11_cli.ipynb #08fee89c
+# %% ../nbs/11_cli.ipynb #69bbdfbe
 def _reported(run, args):
     "Lines that say where the report of a training is"
     from salt_identification.report import write_report
@@ -440,7 +440,7 @@ def _runs_parser(sub):
     p = _command(sub, 'runs', _runs, 'list runs with their scores', 'saltid runs runs/')
     p.add_argument('path', nargs='?', default='runs', help='a run, or a folder of runs')
 
-# %% ../nbs/11_cli.ipynb #a87bd401
+# %% ../nbs/11_cli.ipynb #5cc70afb
 def _report(args):
     "Write the report of a run"
     from salt_identification.report import write_report
@@ -456,7 +456,7 @@ def _report_parser(sub):
     p.add_argument('--data', help='where the survey is now; where it was unless told')
     _share(p, 'device', 'overwrite')
 
-# %% ../nbs/11_cli.ipynb #00c567df
+# %% ../nbs/11_cli.ipynb #c923f7b6
 def _compare(args):
     "Compare two runs"
     from salt_identification.files import new_file

@@ -24,7 +24,7 @@ from .files import SaltError, check_range
 # %% ../nbs/07_metrics.ipynb #59bf9f87
 def _numbers(x, name):
     "`x` as a plain tensor (N,H,W) of class numbers or booleans"
-    x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.asarray(x))
+    x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.require(x, requirements='W'))
     if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > .5')
     if x.ndim != 3:
         raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
