@@ -61,7 +61,7 @@ def make_survey(path, n, valid=0, copies=0):
     (path/'valid.txt').write_text('\n'.join(survey.ids[:valid]))
     images = sorted((path/'test'/'images').glob('*.png'))
     for k in range(len(images), copies): shutil.copy(images[k % len(images)], images[0].with_name(f'copy{k:06d}.png'))
-    (path/'sample_submission.csv').unlink(missing_ok=True)
+    for f in ('sample_submission.csv', 'depths.csv', 'truth.csv'): (path/f).unlink(missing_ok=True)
     return path
 
 def widen(path, n):

@@ -28,6 +28,7 @@ from .uncertainty import *
 from .submission import *
 from .recipes import *
 from .report import *
+from .export import *
 
 # %% ../nbs/12_all.ipynb #a8566947
 __all__ = [n for n in globals() if not n.startswith('_')]

@@ -368,6 +368,13 @@ def _check_order(runs, data):
     if not (Path(data)/'config.json').exists(): return
     raise SaltError(f'{data} is a run; the survey comes last: saltid predict {_quote(data)} {_quote(runs[0])}')
 
+# %% ../nbs/11_cli.ipynb #c9c2d417
+def _by_runtime(args):
+    "What makes `predict_submission` ask another program than torch"
+    if getattr(args, 'runtime', 'torch') == 'torch': return {}
+    from salt_identification.export import runtime_loader
+    return dict(loader=runtime_loader(args.runtime))
+
 # %% ../nbs/11_cli.ipynb #4654c9e3
 def _predict(args):
     "Predict the unlabelled tiles of a survey"
@@ -378,7 +385,7 @@ def _predict(args):
     from salt_identification.submission import predict_submission
     outs = dict(out=args.out, masks=args.masks, maps=args.maps, uncertainty=args.uncertainty)
     names = ('threshold', 'min_area', 'holes', 'tta', 'bs', 'overwrite', 'device', 'maps_type')
-    kw = {n: getattr(args, n) for n in names}
+    kw = {n: getattr(args, n) for n in names} | _by_runtime(args)
     with _bar('predicting', args.quiet) as progress:
         done = predict_submission(args.run, survey, progress=progress, **outs, **kw)
     _skipped(survey)
@@ -402,6 +409,7 @@ def _predict_parser(sub):
     p.add_argument('--holes', type=int, default=0, help='fill islands of rock up to so many pixels')
     p.add_argument('--tta', default='flip', help='none, flip or dihedral')
     p.add_argument('--bs', type=int, default=32, help='tiles in a batch')
+    p.add_argument('--runtime', default='torch', help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
 
 # %% ../nbs/11_cli.ipynb #133db10e
@@ -439,6 +447,24 @@ def _runs(args):
 def _runs_parser(sub):
     p = _command(sub, 'runs', _runs, 'list runs with their scores', 'saltid runs runs/')
     p.add_argument('path', nargs='?', default='runs', help='a run, or a folder of runs')
+
+# %% ../nbs/11_cli.ipynb #8fd6743f
+def _export(args):
+    "Write the nets of runs for another program"
+    from salt_identification.export import export_run
+    from salt_identification.learner import run_folders
+    files = [str(export_run(r, args.to, args.int8, args.overwrite, args.data)) for r in run_folders(args.run)]
+    runtime = args.to + ('-int8' if args.int8 else '')
+    _give(args, dict(files=files), '\n'.join([*files, f'next: saltid predict {_quote(args.run)} DATA --runtime {runtime} --out submission.csv']))
+    return 0
+
+def _export_parser(sub):
+    p = _command(sub, 'export', _export, 'write the net of a run for ONNX Runtime or OpenVINO', 'saltid export RUN --to onnx')
+    p.add_argument('run', help='a run, or a folder of runs')
+    p.add_argument('--to', default='onnx', help='onnx or openvino')
+    p.add_argument('--int8', action='store_true', help='weights and activations of eight bits; for onnx')
+    p.add_argument('--data', help='for --int8: where the survey is now; where it was unless told')
+    _share(p, 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #5cc70afb
 def _report(args):
@@ -553,7 +579,7 @@ def _demo_parser(sub):
 # %% ../nbs/11_cli.ipynb #20866a3a
 COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, train=_train_parser,
     predict=_predict_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
-    runs=_runs_parser, compare=_compare_parser, report=_report_parser, recipes=_recipes_parser)
+    export=_export_parser, runs=_runs_parser, compare=_compare_parser, report=_report_parser, recipes=_recipes_parser)
 
 EXAMPLES = """examples:
   saltid demo

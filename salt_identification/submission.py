@@ -332,10 +332,10 @@ def _given(runs):
     if not given: raise SaltError('there is no run to predict with; name at least one')
     return given, isinstance(given[0], SaltLearner)
 
-def _load(runs, device, out, threshold=None, min_area=None):
+def _load(runs, device, out, threshold=None, min_area=None, loader=None):
     "(learners, (threshold, min_area)): as given, else as found for the runs"
     given, ready = _given(runs)
-    learners = given if ready else load_runs(given, device)
+    learners = given if ready else (loader or load_runs)(given, device)
     _check_one_class(learners, out)
     found = (.5, 0) if ready else find_cut(given)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
@@ -429,12 +429,13 @@ def predict_submission(
     device=None, # None for a GPU if there is one
     maps=None, # Folder for maps of probabilities; None for none
     maps_type:str='uint8', # 'uint8' or 'float16', of the maps
-    uncertainty=None # A CSV for how doubtful each tile is; None for none
+    uncertainty=None, # A CSV for how doubtful each tile is; None for none
+    loader=None # Function from runs and a device to learners, such as `runtime_loader` gives; None for torch
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey; write a submission, masks, maps, and how doubtful they are"
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     dtype = _map_type(maps_type, tta, bs)
-    survey, (learners, cut) = as_survey(survey), _load(runs, device, out or uncertainty, threshold, min_area)
+    survey, (learners, cut) = as_survey(survey), _load(runs, device, out or uncertainty, threshold, min_area, loader)
     _check_cut(*cut, holes, survey.size)
     pieces = _pieces(learners, survey, tta, bs, progress)
     doubts = _Doubts(runs) if uncertainty else None
