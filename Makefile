@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test export docs ablate bench bench-full clean
+.PHONY: help demo test test-tutorials export docs ablate bench bench-full clean
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/run.ok: settings.ini setup.py
 	@echo "Installing into $(VENV); torch is large, so this takes a few minutes ..."
@@ -19,6 +19,9 @@ demo: $(VENV)/run.ok ## Make a synthetic survey, train on it, predict it, write 
 
 test: $(VENV)/dev.ok ## Check that notebooks are clean and equal the library, run every notebook and pytest
 	"$(BIN)/python" tests/check.py
+
+test-tutorials: $(VENV)/dev.ok ## Run every tutorial in its short form
+	"$(BIN)/python" tests/check.py --tutorials
 
 export: $(VENV)/dev.ok ## Write the library and README.md from the notebooks
 	"$(BIN)/python" tests/check.py --fix

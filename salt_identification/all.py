@@ -15,6 +15,7 @@ from .files import *
 from .rle import *
 from .tiles import *
 from .neighbours import *
+from .annotations import *
 from .synth import *
 from .augment import *
 from .data import *

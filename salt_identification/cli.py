@@ -119,6 +119,25 @@ def _synth_parser(sub):
     p.add_argument('--size', type=int, default=101, help='side of a tile, in pixels')
     _share(p, 'quiet', 'overwrite')
 
+# %% ../nbs/11_cli.ipynb #394d09e8
+def _convert(args):
+    "Make a survey of what a labelling tool has written"
+    from salt_identification.annotations import coco_masks, labelme_masks, survey_from_masks
+    classes = args.classes.split(',') if args.classes else None
+    read = labelme_masks if Path(args.annotations).is_dir() else coco_masks
+    masks = read(args.annotations, classes) if classes else read(args.annotations)
+    s = survey_from_masks(masks, args.images, args.out, args.overwrite)
+    _give(args, dict(path=str(s.path), labelled=len(s.ids), annotated=len(masks)), f'{len(s.ids)} tiles in {s.path}, {len(masks)} of them in the annotations')
+    return 0
+
+def _convert_parser(sub):
+    p = _command(sub, 'convert', _convert, 'make a survey of polygons from a labelling tool', 'saltid convert coco.json IMAGES --out DATA')
+    p.add_argument('annotations', help="COCO's JSON file, or a folder of Labelme's")
+    p.add_argument('images', help='the folder of the images')
+    p.add_argument('--out', required=True, help='the survey to make')
+    p.add_argument('--classes', help='names in the order of their numbers, from 1, with commas between')
+    _share(p, 'overwrite')
+
 # %% ../nbs/11_cli.ipynb #5cffc77a
 def _audit_neighbours(found, draw):
     "Count the tiles of an audit that touch, and draw their sections"
@@ -577,7 +596,7 @@ def _demo_parser(sub):
     _share(p, 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #20866a3a
-COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, train=_train_parser,
+COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, convert=_convert_parser, train=_train_parser,
     predict=_predict_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
     export=_export_parser, runs=_runs_parser, compare=_compare_parser, report=_report_parser, recipes=_recipes_parser)
 

@@ -35,11 +35,14 @@ def _classes(x, name, n_classes):
     return _numbers(x, name) != 0 if n_classes == 1 else _numbers(x, name)
 
 # %% ../nbs/07_metrics.ipynb #5a4c387a
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:,None], axis=1).sum(1, dtype=np.uint8)
+_count_bits = getattr(np, 'bitwise_count', _BITS.__getitem__)
+
 def _overlaps(a, b):
     "(N,3) int64, pixels (N,H,W) that are not 0 in both, in `a`, in `b`"
     if a.device.type != 'cpu': return torch.stack([o.sum((1,2)) for o in ((a != 0) & (b != 0), a != 0, b != 0)], 1)
-    rows = ((x != 0, y != 0) for x, y in zip(a.numpy(), b.numpy()))
-    return torch.tensor([[np.count_nonzero(o) for o in (x & y, x, y)] for x, y in rows], dtype=torch.int64).view(-1, 3)
+    p, q = (np.packbits(o.flatten(1).numpy(), axis=1) for o in (a, b))
+    return torch.as_tensor(np.stack([_count_bits(o).sum(1, dtype=np.int64) for o in (p & q, p, q)], 1))
 
 # %% ../nbs/07_metrics.ipynb #85d8e575
 def tile_counts(

@@ -1,7 +1,8 @@
 """All checks of the project: notebooks clean, library equal to the notebooks, every notebook, pytest.
 
 `python tests/check.py` checks; `--fix` writes the library and README.md from the notebooks instead;
-`--run 03 08` runs the notebooks whose names begin so, from the top, and saves them with their outputs.
+`--run 03 08 tutorials/01` runs the notebooks whose names begin so, from the top, and saves them with their outputs;
+`--tutorials` runs all tutorials in their short form (`SALTID_QUICK=1`) and saves nothing; without it only the first is.
 """
 import base64, json, os, re, shutil, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -43,6 +44,23 @@ def readme():
                 text = ''.join(o.get('text') or data['text/plain']).rstrip()
                 if text and not text.startswith('<Figure'): out.append('```text\n' + text + '\n```')
     return '<!-- Made from nbs/index.ipynb by `make export`; edit the notebook. -->\n\n' + '\n\n'.join(out) + '\n'
+
+def name(p): return p.relative_to(NBS).as_posix()
+
+def run_tutorials(some):
+    "Tutorials in their short form, from the top, unsaved; the names of those that fail"
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    bad = []
+    os.environ.update(ENV, SALTID_QUICK='1', PYTHONWARNINGS='ignore', MPLBACKEND='module://matplotlib_inline.backend_inline',
+        PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]))
+    for p in some:
+        t = time.time()
+        try: NotebookClient(nbformat.read(p, 4), timeout=600, resources=dict(metadata=dict(path=str(p.parent)))).execute()
+        except CellExecutionError as e: bad.append(name(p)); print(e)
+        print(f'{name(p)}: {"failed" if name(p) in bad else "ok"}, {time.time()-t:.0f} s', flush=True)
+    return bad
 
 def run_notebook(p):
     "Run a notebook from the top and save it, clean, with its outputs; nothing is saved if a cell fails"
@@ -93,8 +111,9 @@ def run(*cmd, cwd=ROOT): return subprocess.run([sys.executable, *cmd], cwd=cwd, 
 def main():
     if '--run' in sys.argv:
         for p in notebooks():
-            if p.name.startswith(tuple(sys.argv[2:])): run_notebook(p)
+            if name(p).startswith(tuple(sys.argv[2:])): run_notebook(p)
         return 0
+    if '--tutorials' in sys.argv: return int(bool(run_tutorials(sorted((NBS/'tutorials').glob('*.ipynb')))))
     if '--fix' in sys.argv:
         export()
         if (NBS/'index.ipynb').exists(): (ROOT/'README.md').write_text(readme(), encoding='utf-8')
@@ -105,7 +124,8 @@ def main():
         print(f'{f.__doc__}:', 'ok' if not found else '', *found, sep='\n  ' if found else ' ', flush=True)
     if notebooks():
         print('Every notebook, run from the top ...', flush=True)
-        if run('-c', 'from nbdev.test import nbdev_test; nbdev_test(n_workers=2, timing=True)'): bad.append('nbdev-test')
+        if run('-c', 'from nbdev.test import nbdev_test; nbdev_test(n_workers=2, timing=True, skip_folder_re="^[_.]|^tutorials$")'): bad.append('nbdev-test')
+        bad += run_tutorials([NBS/'tutorials'/'01_twelve_lines.ipynb'])
     if list((ROOT/'tests').glob('test_*.py')):
         if run('-m', 'pytest', '-q', 'tests'): bad.append('pytest')
     print(f'{"All checks passed" if not bad else "FAILED: " + "; ".join(bad)} in {time.time()-t:.0f} s', flush=True)
