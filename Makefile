@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-tutorials export docs ablate bench bench-full clean
+.PHONY: help demo test test-tutorials export types docs ablate bench bench-full clean
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -28,6 +28,9 @@ export: $(VENV)/dev.ok ## Write the library and README.md from the notebooks
 
 $(VENV)/docs.ok: $(VENV)/run.ok
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -e '.[docs]' && touch "$@"
+
+types: $(VENV)/dev.ok ## Let pyright look at the library (it comes with node)
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check pyright && "$(BIN)/pyright" --pythonpath "$(BIN)/python"
 
 docs: $(VENV)/docs.ok ## Build the documentation into docs/_site, and check its links
 	"$(BIN)/python" docs/bridge.py docs/_build

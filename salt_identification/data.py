@@ -293,13 +293,13 @@ def salt_dataloaders(
     n_folds:int=5, # Number of folds
     bs:int=32, # Tiles in a training batch
     n_in:int=1, # Channels that the net takes
-    n_out:int=None, # 1 for salt, n for n classes with the background; None to see it from the masks
+    n_out:int|None=None, # 1 for salt, n for n classes with the background; None to see it from the masks
     tfms=None, # Transforms of the training batches; None for `tile_tfms()`
-    stats:tuple=None, # (mean, standard deviation); None: of the training part, or ImageNet's for 3 channels
+    stats:tuple|None=None, # (mean, standard deviation); None: of the training part, or ImageNet's for 3 channels
     seed:int=0, # Same seed, same folds and same batches
     device=None, # Where batches go; None for fastai's default
     num_workers:int=0, # Processes that read ahead; tiles are decoded already, so 0 is fastest
-    val_bs:int=None, # Tiles in a validation batch; None for `2*bs`
+    val_bs:int|None=None, # Tiles in a validation batch; None for `2*bs`
     grouped:bool=True # Keep tiles that touch in one fold; False for ordinary folds
 )->SaltDataLoaders: # Training and validation
     "Load a survey for training: all folds but `fold`, held out for validation"
@@ -341,7 +341,7 @@ def show_results(self:TileDL,
 @patch
 def test_dl(self:SaltDataLoaders,
     tiles, # `Tiles`, or (N,H,W) bytes
-    bs:int=None, # Tiles in a batch; None as in validation
+    bs:int|None=None, # Tiles in a batch; None as in validation
     **kwargs # For fastai's `test_dl`
 )->TileDL: # Without masks
     "A loader of tiles without masks, normalised as in training"

@@ -87,8 +87,8 @@ class SaltLearner(_LateData, Learner):
         dls, # `SaltDataLoaders`, or a function that makes them
         model:nn.Module, # The net
         *args, # For fastai's `Learner`
-        stats:tuple=None, # (mean, standard deviation); None for those of `dls`
-        n_in:int=None, # Channels that the net takes; None for those of `dls`
+        stats:tuple|None=None, # (mean, standard deviation); None for those of `dls`
+        n_in:int|None=None, # Channels that the net takes; None for those of `dls`
         precision:str='float32', # In which `forward` computes: 'float32', 'bf16' or 'fp16'
         device=None, # Where the net goes; None for the device of `dls`
         **kwargs # For fastai's `Learner`
@@ -263,7 +263,7 @@ def fit_plan(self:SaltLearner,
     plan:Plan, # What to do
     cycles:int=1, # As for `schedule`
     encoder_rate:float=1., # Share of the learning rate that the encoder gets
-    clock:PlanClock=None, # None for one without a budget
+    clock:PlanClock|None=None, # None for one without a budget
     cbs=None # More callbacks
 )->Plan: # What was done
     "Train by a plan"
@@ -666,8 +666,8 @@ def train_run(
     survey, # `Survey`, or its path
     out, # The run's folder, to be made
     minutes:float=30., # Time in all; `epochs` or `steps` go before it
-    epochs:int=None, # Passes over the tiles
-    steps:int=None, # Steps of the optimiser
+    epochs:int|None=None, # Passes over the tiles
+    steps:int|None=None, # Steps of the optimiser
     seed:int=0, # Same seed and same steps, same run
     fold:int=0, # The fold to hold out
     n_folds:int=5, # Number of folds
@@ -726,7 +726,7 @@ def load_run(
     path, # The run's folder
     survey=None, # `Survey` or path to train on; None for that of the run
     state:str='best', # 'best', 'last', or the number of a snapshot
-    net:nn.Module=None, # For a run with a net of your own
+    net:nn.Module|None=None, # For a run with a net of your own
     device=None, # None for a GPU if there is one
     **own # To train on: `loss`, `tfms`, `metrics`, `cbs` of your own
 )->SaltLearner: # Its data not yet opened
@@ -934,7 +934,7 @@ def cores()->int: # At least 1
 def plan_jobs(
     nets:int, # Nets to train
     device='cpu', # Where
-    most:int=None # At a time; None for `cores()`
+    most:int|None=None # At a time; None for `cores()`
 )->int: # Trainings at a time
     "Choose how many nets to train at a time"
     if torch.device(device).type != 'cpu': return 1
@@ -1114,8 +1114,8 @@ def train_folds(
     folds:int=5, # Number of folds
     minutes:float=30., # Time for all of them together
     overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
-    nets:int=None, # Train the first so many folds only; None for all
-    jobs:int=None, # Trainings at a time, each a process; None for one a core, but 1 on a GPU, or with parts of your own
+    nets:int|None=None, # Train the first so many folds only; None for all
+    jobs:int|None=None, # Trainings at a time, each a process; None for one a core, but 1 on a GPU, or with parts of your own
     **kwargs # For `train_run`
 )->list: # The runs' paths
     "Train one run for each fold"

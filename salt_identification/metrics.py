@@ -282,7 +282,7 @@ class Cut:
     "From probabilities to masks: a threshold and a smallest area"
     threshold:float # Salt where the probability is above it
     min_area:int # A tile with fewer pixels of salt becomes empty
-    score:float=None # Mean precision of this cut on the tiles it was chosen on
+    score:float|None=None # Mean precision of this cut on the tiles it was chosen on
     table:np.ndarray=field(default=None, repr=False) # (T,A) mean precision of all that were tried
     thresholds:np.ndarray=field(default=None, repr=False) # (T,) tried
     min_areas:np.ndarray=field(default=None, repr=False) # (A,) tried, pixels
@@ -396,7 +396,7 @@ class ExpectedCut:
     "From probabilities to masks: for each tile the level set, or the empty mask, that is expected to score best"
     sharpness:float # Factor of the logits; above 1 the net is surer than it says
     shift:float # Added to the logits then; above 0 there is more salt than it says
-    score:float=None # Mean precision on the tiles it was chosen on
+    score:float|None=None # Mean precision on the tiles it was chosen on
     table:np.ndarray=field(default=None, repr=False) # (S,B) mean precision of all that were tried
     sharpnesses:np.ndarray=field(default=None, repr=False) # (S,) tried
     shifts:np.ndarray=field(default=None, repr=False) # (B,) tried
@@ -516,7 +516,7 @@ def _tile_scores(name, x):
 def score_interval(
     scores, # (N,) scores of tiles, 0 to 1, as `tile_precision` or `CrossCut.precision`
     groups=None, # (N,) numbers, equal for tiles that touch; None: each tile for itself
-    graded:int=None, # Number of other tiles whose score is to lie in the interval; None: endless tiles
+    graded:int|None=None, # Number of other tiles whose score is to lie in the interval; None: endless tiles
     level:float=.95, # Share of surveys in which the interval is right
     n:int=2000, # Number of drawings
     seed:int=0 # Same seed, same interval
@@ -530,7 +530,7 @@ def paired_difference(
     a, # (N,) scores of tiles
     b, # (N,) other scores of the same tiles
     groups=None, # As in `score_interval`
-    graded:int=None, # As in `score_interval`
+    graded:int|None=None, # As in `score_interval`
     level:float=.95, # As in `score_interval`
     n:int=2000, # Number of drawings
     seed:int=0 # Same seed, same interval

@@ -124,7 +124,7 @@ def _strips(name, parts):
 def find_neighbours(
     images, # `Tiles`, or (N,H,W) grey array, or a list of either, numbered on: all of a survey, labelled or not
     margin:float=2., # By how many spreads a pair must stand out from the second best, from both sides
-    sides:dict=None # name -> `Side`; all of `SIDES` if None
+    sides:dict|None=None # name -> `Side`; all of `SIDES` if None
 )->pd.DataFrame: # a, b (numbers of tiles), side (where b lies, seen from a), margin
     "Find the tiles that touch, cross or overlap, by their edges"
     parts = [_check_images(p) for p in (images if isinstance(images, (list, tuple)) else [images])]

@@ -136,7 +136,7 @@ SMALL_ENCODER = 'tf_efficientnet_lite0'
 def pick_track(
     recipe:Recipe, # The recipe
     weights=None, # File with weights of an encoder, 'imagenet', or None
-    net:str=None, # Encoder; None for that of the recipe, or of the file
+    net:str|None=None, # Encoder; None for that of the recipe, or of the file
     why:str='' # Why there are no weights
 )->tuple: # (name of the track, arguments for `train_run`, plans, why)
     "Choose the track of a recipe by what there is to begin with"
@@ -399,9 +399,9 @@ def run_recipe(
     survey, # `Survey`, or its path
     out, # The folder to make; one that was begun with the same settings is gone on with
     recipe='quick', # 'quick', 'hour', 'evening', or a file such as 'my.toml'
-    minutes:float=None, # Time of the whole way; None for the recipe's
+    minutes:float|None=None, # Time of the whole way; None for the recipe's
     weights=None, # File with weights of an encoder, 'imagenet', or 'none'; None for the best to be had
-    net:str=None, # Encoder; None for that of the recipe or of the weights
+    net:str|None=None, # Encoder; None for that of the recipe or of the weights
     seed:int=0, # As for `train_run`
     device=None, # None for a GPU if there is one
     quiet:bool=False, # No report

@@ -34,7 +34,7 @@ STYLE = (':root{color-scheme:light dark;--ink:#222;--paper:#fff;--soft:#f3f4f6;-
     'h1{line-height:1.2;overflow-wrap:anywhere}h2{margin-top:2.2em;border-bottom:1px solid var(--line)}'
     'img{max-width:100%;height:auto;background:#fff;border-radius:4px}pre{background:var(--soft);padding:1em;overflow:auto}'
     '.lead{font-size:1.25em}.wide{overflow-x:auto}table{border-collapse:collapse}th,td{padding:.25em .8em;text-align:right;'
-    'border-bottom:1px solid var(--line)}th:first-child,td:first-child{text-align:left}th{font-weight:600}'
+    'border-bottom:1px solid var(--line)}th:first-child,td:first-child{text-align:left;min-width:6.5em}th{font-weight:600}'
     '.bar{display:inline-block;height:.7em;background:var(--bar);border-radius:2px}summary{cursor:pointer}')
 
 # %% ../nbs/10b_report.ipynb #14f2f200

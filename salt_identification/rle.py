@@ -228,7 +228,7 @@ def save_masks(
     ids, # Names of the tiles
     masks, # (N,H,W) uint8: 0 and 1 for salt, or class numbers
     folder, # An existing folder
-    classes:bool=None # Keep class numbers? None: if one is above 1
+    classes:bool|None=None # Keep class numbers? None: if one is above 1
 ):
     "Write each mask as `ID.png`, with 0 and 255 for salt, or with class numbers"
     ids, masks = [str(id) for id in ids], [np.asarray(m, np.uint8) for m in masks]

@@ -247,7 +247,7 @@ def note_doubts(
 # %% ../nbs/10_submission.ipynb #9ac18ea2
 def tune_run(
     run, # The run's folder
-    learn:SaltLearner=None, # Its learner, if it is at hand: its tiles need not be read again
+    learn:SaltLearner|None=None, # Its learner, if it is at hand: its tiles need not be read again
     tta:str='flip', # As for `TTAPredictor`
     device=None # None for a GPU if there is one
 )->dict: # threshold, min_area, score

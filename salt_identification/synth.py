@@ -306,7 +306,7 @@ def _label(salt, wet, level, n_classes):
 def synth_tile(
     rng, # A numpy `Generator`, or a seed
     size=101, # Pixels: one number, or (height, width)
-    level:float=None, # 0 to 1: flat, wholly salt, empty, then more and more salt; drawn by `rng` if None
+    level:float|None=None, # 0 to 1: flat, wholly salt, empty, then more and more salt; drawn by `rng` if None
     n_classes:int=1 # 1: salt or not; 3: rock, salt and water
 )->tuple: # Image (H,W) uint8, mask (H,W) uint8 of class numbers, depth
     "Draw a tile, its mask and its depth"
@@ -370,7 +370,7 @@ def synth_survey(
     path, # Folder to make
     n:int=200, # Labelled tiles
     seed:int=0, # Same seed, same bytes
-    n_test:int=None, # Tiles to predict; a quarter of `n` if None
+    n_test:int|None=None, # Tiles to predict; a quarter of `n` if None
     size=101, # Pixels of a tile: one number, or (height, width)
     n_classes:int=1, # 1: salt or not; 3: rock, salt and water
     overwrite:bool=False # Replace the folder if it is there

@@ -318,7 +318,7 @@ class Survey:
     def __init__(self,
         path, # The folder
         skip_bad:bool=False, # Leave out tiles that cannot be used, and list them in `skipped`
-        memory:int=None # Bytes that the pixels of a part may take in memory; None for half of what is free
+        memory:int|None=None # Bytes that the pixels of a part may take in memory; None for half of what is free
     ):
         self.path, self.skip_bad, self.skipped = Path(path), skip_bad, {}
         self.memory = memory if memory is None else check_range('memory', memory, 0, math.inf)

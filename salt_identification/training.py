@@ -326,7 +326,7 @@ def read_state(
 class Plan:
     "`ends`: steps done at the end of each epoch; `pieces`: (step, progress) points, straight lines between"
     ends:list # Whole numbers that grow
-    pieces:list = None # None for one line from (0, 0) to (steps, 1)
+    pieces:list|None = None # None for one line from (0, 0) to (steps, 1)
     def __post_init__(self): self.pieces = [list(p) for p in self.pieces or [(0, 0.), (self.steps, 1.)]]
     @property
     def steps(self): return self.ends[-1]
@@ -374,7 +374,7 @@ class PlanClock(Callback):
     order = -5
     def __init__(self,
         plan:Plan, # The plan
-        budget:float=None, # Seconds in all; None for a plan that stays as it is
+        budget:float|None=None, # Seconds in all; None for a plan that stays as it is
         first_epoch:int=0, # Epochs done before
         spent:float=0. # Seconds spent before
     ):

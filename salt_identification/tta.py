@@ -45,7 +45,7 @@ class Maps:
     "Probabilities of tiles: `mean` and `std` (N,n_out,H,W), `ids` of the tiles"
     mean:object # Tensor or array, 0 to 1
     std:object # Tensor or array
-    ids:list = None # Names, one a tile
+    ids:list|None = None # Names, one a tile
     def __len__(self): return len(self.mean)
 
 # %% ../nbs/09_tta.ipynb #ede8a74a
@@ -105,7 +105,7 @@ class TTAPredictor:
         net, # A net, a `SaltLearner`, or a list of them
         tfms='flip', # As for `make_views`
         bs:int=32, # Tiles in a batch
-        multiple:int=None # Pad to a multiple of so many pixels; None to ask the net's `divisor`, or 32
+        multiple:int|None=None # Pad to a multiple of so many pixels; None to ask the net's `divisor`, or 32
     ):
         self.nets, self.views = [_net(n) for n in _several(net)], make_views(tfms)
         self.bs = check_range('bs', bs, 1, 4096)

@@ -611,7 +611,7 @@ class Unet(_Net):
         n_in:int=1, # Channels of the image
         n_out:int=1, # Channels of logits: 1 for salt, n for n classes
         widths=None, # Channels of the steps up, from the coarsest; None: those of the skips, from 32 to 256
-        attention:str=None, # None, 'scse', or 'self' (the first two steps only)
+        attention:str|None=None, # None, 'scse', or 'self' (the first two steps only)
         dropout:float=0., # Dropout in the steps, half of it on the bottom
         up:str='nearest', # 'transpose', 'shuffle' or 'nearest'
         convs:int=2, # 3x3 convolutions in a step
@@ -664,7 +664,7 @@ def _outputs(net, modules, image):
 def summary(
     net:nn.Module, # The net
     size=(101,101), # (height, width) of the image
-    n_in:int=None # Channels of the image; None to ask the net's `config`
+    n_in:int|None=None # Channels of the image; None to ask the net's `config`
 )->pd.DataFrame: # stage, shape of its output, parameters
     "Write down the shapes of a net's stages"
     n_in = n_in or getattr(net, 'config', {}).get('n_in', 1)

@@ -66,3 +66,13 @@ def test_index_runs(tmp_path):
     r = subprocess.run([sys.executable, '-W', 'ignore', '-c', offline + code], cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ, MPLBACKEND='Agg'))
     assert r.returncode == 0, r.stderr
     assert len((tmp_path/'submission.csv').read_text().splitlines()) == 1 + 15 and (tmp_path/'run'/'cut.json').exists()
+
+
+def test_a_parameter_that_may_be_none_says_so():
+    import ast
+    for p in sorted((ROOT/'salt_identification').glob('*.py')):
+        for f in ast.walk(ast.parse(p.read_text(encoding='utf-8'))):
+            if not isinstance(f, ast.FunctionDef): continue
+            args = f.args.args
+            for a, d in zip(args[len(args) - len(f.args.defaults):], f.args.defaults):
+                if a.annotation and isinstance(d, ast.Constant) and d.value is None: assert 'None' in ast.unparse(a.annotation), f'{p.name} {f.name}: {a.arg}'
