@@ -30,6 +30,7 @@ from .submission import *
 from .recipes import *
 from .report import *
 from .export import *
+from .explore import *
 
 # %% ../nbs/12_all.ipynb #a8566947
 __all__ = [n for n in globals() if not n.startswith('_')]

@@ -501,6 +501,22 @@ def _report_parser(sub):
     p.add_argument('--data', help='where the survey is now; where it was unless told')
     _share(p, 'device', 'overwrite')
 
+# %% ../nbs/11_cli.ipynb #cc45d56d
+def _explore(args):
+    "Write a page to look at tiles one by one"
+    from salt_identification.explore import write_gallery
+    path = write_gallery(args.run, args.out, args.data, args.n, args.overwrite)
+    _give(args, dict(page=str(path)), f'page: {path} (open it in a browser)')
+    return 0
+
+def _explore_parser(sub):
+    p = _command(sub, 'explore', _explore, 'write a page to look at held-out tiles one by one', 'saltid explore RUN --out gallery.html')
+    p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
+    p.add_argument('--out', default='gallery.html', help='the page to write')
+    p.add_argument('--data', help='where the survey is now; where it was unless told')
+    p.add_argument('--n', type=int, default=240, help='tiles at most: half the most doubtful, half spread over the others')
+    _share(p, 'overwrite')
+
 # %% ../nbs/11_cli.ipynb #c923f7b6
 def _compare(args):
     "Compare two runs"
@@ -598,7 +614,7 @@ def _demo_parser(sub):
 # %% ../nbs/11_cli.ipynb #20866a3a
 COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, convert=_convert_parser, train=_train_parser,
     predict=_predict_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
-    export=_export_parser, runs=_runs_parser, compare=_compare_parser, report=_report_parser, recipes=_recipes_parser)
+    export=_export_parser, runs=_runs_parser, compare=_compare_parser, report=_report_parser, explore=_explore_parser, recipes=_recipes_parser)
 
 EXAMPLES = """examples:
   saltid demo

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from .augment import PadCrop, resize_to
+from .augment import PadCrop, crop_to, pad_to, resize_to
 from .files import SaltError, check_range
 
 # %% ../nbs/05_unet.ipynb #182bed85
@@ -603,6 +603,11 @@ def _zoomed(x, zoom):
     "The images `x`, enlarged `zoom` times; `x` itself for 1"
     return x if zoom == 1 else resize_to(x, [max(1, round(n*zoom)) for n in x.shape[-2:]])
 
+# %% ../nbs/05_unet.ipynb #37d6292a
+def _padded(x, pad):
+    "The images `x` with `pad` pixels of mirror image on each side; `x` itself for 0"
+    return pad_to(x, [n + 2*pad for n in x.shape[-2:]]) if pad else x
+
 # %% ../nbs/05_unet.ipynb #8f6ee708
 class Unet(_Net):
     "A U-Net on any encoder, for images of any size, any number of channels and classes"
@@ -618,19 +623,22 @@ class Unet(_Net):
         full_res:bool=False, # Join the image itself at full size (fastai's `last_cross`)
         weights=None, # None, 'imagenet' (downloaded), or a file for the encoder
         zoom:float=1., # The net sees the image enlarged so many times, .25 to 8; its logits are as large as the image
-        drop_path:float=0. # Stochastic depth of the encoder's last block, 0 to .9; less for those before
+        drop_path:float=0., # Stochastic depth of the encoder's last block, 0 to .9; less for those before
+        pad:int=0 # The net sees so many pixels of mirror image on each side of the tile, 0 to 512
     ):
         super().__init__()
-        self.config = dict(encoder=encoder, n_in=n_in, n_out=n_out, widths=widths, attention=attention,
+        parts = dict(encoder=encoder, n_in=n_in, n_out=n_out, widths=widths, attention=attention,
             dropout=dropout, up=up, convs=convs, full_res=full_res, zoom=zoom, drop_path=drop_path)
-        self.encoder, self.drop, self.decoder, self.head = _parts(**self.config)
-        self.zoom = zoom
+        self.config, self.zoom, self.pad = parts | dict(pad=pad), zoom, _whole('pad', pad, 0, 512)
+        self.encoder, self.drop, self.decoder, self.head = _parts(**parts)
         if weights: load_encoder(self.encoder, encoder.removeprefix('timm/'), weights)
 
     def forward(self, x):
-        seen = _zoomed(x, self.zoom)
+        wide = _padded(x, self.pad)
+        seen = _zoomed(wide, self.zoom)
         logits = self.head(_half(self._decode(seen), seen), seen)
-        return logits if seen is x else resize_to(logits, x.shape[-2:])
+        if seen is not wide: logits = resize_to(logits, wide.shape[-2:])
+        return crop_to(logits, x.shape[-2:]) if self.pad else logits
 
 # %% ../nbs/05_unet.ipynb #b4498200
 def param_groups(

@@ -73,7 +73,7 @@ def run_notebook(p):
         PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]))
     NotebookClient(nb, timeout=1200, resources=dict(metadata=dict(path=str(p.parent)))).execute()
     nbformat.write(nb, p)
-    nb = read_nb(p); clean_nb(nb); write_nb(nb, p)
+    nb = read_nb(p); nb.metadata.pop('widgets', None); clean_nb(nb); write_nb(nb, p)
     print(f'{p.name}: {time.time()-t:.0f} s, {p.stat().st_size//1024} KB', flush=True)
 
 HERE = re.compile(r'(?:/[\w.-]+)*/(?:site-packages|lib/python3)|/home/|/root/|[A-Z]:\\\\Users')

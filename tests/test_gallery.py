@@ -1,0 +1,34 @@
+"The gallery in a real browser, where there is one"
+import shutil, sys, tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT/'docs'))
+selenium = pytest.importorskip('selenium')
+if not (shutil.which('chromedriver') and shutil.which('chromium')): pytest.skip('no Chromium here', allow_module_level=True)
+
+def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
+    import walk
+    from selenium.webdriver.support.ui import WebDriverWait
+    from salt_identification.explore import write_gallery
+    from salt_identification.learner import train_run
+    from salt_identification.submission import tune_run
+    from salt_identification.synth import synth_survey
+    survey = synth_survey(tmp_path/'survey', n=40, n_test=1, seed=6, size=48)
+    tune_run(tmp_path/'run', train_run(survey, tmp_path/'run', steps=20, net='slim8', quiet=True))
+    page = write_gallery(tmp_path/'run', tmp_path/'gallery.html', survey)
+    b = walk.browser(tempfile.mkdtemp())
+    try:
+        for pixels in (390, 1440):
+            walk.width(b, pixels); b.get(page.as_uri())
+            WebDriverWait(b, 20).until(lambda b: b.execute_script('return document.body.dataset.ready'))
+            assert not walk.errors(b) and walk.too_wide(b) <= 1
+        said = lambda: b.execute_script("return document.getElementById('said').textContent")
+        set_to = lambda id, v: b.execute_script(f"const e = document.getElementById('{id}'); e.value = '{v}'; e.dispatchEvent(new Event('input'))")
+        set_to('threshold', 1); empty = float((survey.train[[survey.ids.index(t) for t in b.execute_script('return D.tiles.map(t => t.id)')]].coverage == 0).mean())
+        assert f'score {empty:.3f}' in said()
+        b.execute_script("document.querySelector('#grid button').click(); document.getElementById('note').value = 'rim'; document.getElementById('keep').click()")
+        assert 'On the list: 1' in said() and b.execute_script('return [...kept.values()][0]') == 'rim'
+    finally: b.quit()
