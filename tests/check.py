@@ -58,7 +58,7 @@ def run_tutorials(some):
     for p in some:
         t = time.time()
         try: NotebookClient(nbformat.read(p, 4), timeout=600, resources=dict(metadata=dict(path=str(p.parent)))).execute()
-        except CellExecutionError as e: bad.append(name(p)); print(e)
+        except (CellExecutionError, RuntimeError, TimeoutError) as e: bad.append(name(p)); print(e)
         print(f'{name(p)}: {"failed" if name(p) in bad else "ok"}, {time.time()-t:.0f} s', flush=True)
     return bad
 
@@ -69,6 +69,7 @@ def run_notebook(p):
     from nbdev.clean import clean_nb
     from fastcore.nbio import read_nb, write_nb
     nb, t = nbformat.read(p, 4), time.time()
+    os.environ.pop('SALTID_QUICK', None)
     os.environ.update(ENV, MPLBACKEND='module://matplotlib_inline.backend_inline', PYTHONWARNINGS='ignore',
         PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]))
     NotebookClient(nb, timeout=1200, resources=dict(metadata=dict(path=str(p.parent)))).execute()

@@ -36,12 +36,14 @@ def test_wheel_is_python_and_recipes(tmp_path):
     pytest.importorskip('setuptools', reason='building without a network needs setuptools here')
     pytest.importorskip('wheel', reason='building without a network needs wheel here') if sys.version_info < (3, 12) and not _builds_alone() else None
     src = tmp_path/'src'; src.mkdir()
-    for n in ('settings.ini', 'setup.py', 'pyproject.toml', 'README.md'): shutil.copy(ROOT/n, src)
+    for n in ('settings.ini', 'setup.py', 'pyproject.toml', 'MANIFEST.in', 'README.md'): shutil.copy(ROOT/n, src)
     shutil.copytree(ROOT/'salt_identification', src/'salt_identification', ignore=shutil.ignore_patterns('__pycache__'))
     subprocess.run([sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '--wheel-dir', str(tmp_path), str(src)], check=True, capture_output=True)
     wheel = zipfile.ZipFile(next(tmp_path.glob('*-none-any.whl')))
     names = wheel.namelist()
-    assert all(n.endswith('.py') or n.startswith('salt_identification/recipes/') or '.dist-info/' in n for n in names), names
+    data = {'salt_identification/py.typed', 'salt_identification/gallery.html'}
+    assert data <= set(names)
+    assert all(n.endswith('.py') or n.startswith('salt_identification/recipes/') or n in data or '.dist-info/' in n for n in names), names
     assert {n for n in names if '/recipes/' in n} == {f'salt_identification/recipes/{r}.toml' for r in ('quick', 'hour', 'evening')}
     assert {n.split('/')[0] for n in names if '.dist-info/' not in n} == {'salt_identification'}, names
     assert 'salt_identification/cli.py' in names and 'salt_identification/__main__.py' in names
