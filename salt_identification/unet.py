@@ -320,6 +320,27 @@ def _multiple(net, n_in):
     except Exception: up = False
     return 1 if up else reductions[-1]
 
+# %% ../nbs/05_unet.ipynb #10175c69
+def _leave_autocast(conv, args):
+    "Before a layer: if it is to be trained in bf16 on a CPU, let it compute in float32"
+    x, = args
+    if x.device.type != 'cpu' or not (torch.is_autocast_enabled('cpu') and torch.is_grad_enabled()): return
+    conv.autocast = True
+    torch.set_autocast_enabled('cpu', False)
+    return x.float(),
+
+def _back_to_autocast(conv, *_):
+    "After it, or after its error: autocast as it was"
+    if conv.__dict__.pop('autocast', False): torch.set_autocast_enabled('cpu', True)
+
+def _guard_depthwise(net):
+    "`net`, with its depthwise convolutions trained in float32"
+    for m in net.modules():
+        if not isinstance(m, nn.Conv2d) or not m.groups == m.in_channels > 1: continue
+        m.register_forward_pre_hook(_leave_autocast)
+        m.register_forward_hook(_back_to_autocast, always_call=True)
+    return net
+
 # %% ../nbs/05_unet.ipynb #d107f36b
 class TimmEncoder(nn.Module):
     "Any encoder of timm that has feature maps"
@@ -329,7 +350,7 @@ class TimmEncoder(nn.Module):
         drop_path:float=0. # Share of tiles that skip the last block while training; less for the blocks before
     ):
         super().__init__()
-        self.name, self.net = name, _dropping_net(name, n_in, drop_path).eval()
+        self.name, self.net = name, _guard_depthwise(_dropping_net(name, n_in, drop_path)).eval()
         self.channels, self.reductions = self.net.feature_info.channels(), self.net.feature_info.reduction()
         try: self.multiple = _multiple(self.net, n_in)
         except Exception as e: raise _no_maps(name, _why(e)) from None
