@@ -215,7 +215,7 @@ def _reported(run, args):
     from salt_identification.report import write_report
     if not args.quiet: _say('writing the report ...')
     _no_plots()
-    try: return [f'report: {write_report(run, device=args.device)}']
+    try: return [f'report: {write_report(run, survey=getattr(args, "data", None), device=args.device)}']
     except Exception as e: return [f'no report was written ({type(e).__name__}: {e}); try: saltid report {_quote(run)}']
 
 # %% ../nbs/11_cli.ipynb #d9cdbe0d

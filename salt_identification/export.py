@@ -79,25 +79,7 @@ def _mark(run):
 def _folder(run, to, int8): return Path(run)/'exported'/f'{to}{"-int8" if int8 else ""}'
 def _file(to): return 'model.onnx' if to == 'onnx' else 'model.xml'
 
-# %% ../nbs/10c_export.ipynb #1ae723f7
-def export_run(
-    run, # The run's folder
-    to:str='onnx', # 'onnx' or 'openvino'
-    int8:bool=False, # Weights and activations of eight bits; for 'onnx'
-    overwrite:bool=False, # Replace an export that is there
-    survey=None # For `int8`: where the run's survey is now; None for where it was
-)->Path: # The file, in `run/exported`
-    "Write the net of a run for another program"
-    _need(to)
-    if int8 and to != 'onnx': raise SaltError('int8 is for onnx; OpenVINO reads such a file as well')
-    learn, config = load_run(run, survey, device='cpu'), read_config(run)
-    with new_folder(_folder(run, to, int8), overwrite) as d:
-        _write_onnx(learn.model, config['size'], config['data']['n_in'], d/'model.onnx')
-        if int8: _quantise(d/'model.onnx', _calibration(learn))
-        if to == 'openvino': _to_openvino(d)
-        write_json(d/'about.json', dict(to=to, int8=int8, size=config['size'], n_in=config['data']['n_in'], n_out=config['data']['n_out'], weights=_mark(run)))
-    return _folder(run, to, int8)/_file(to)
-
+# %% ../nbs/10c_export.ipynb #4a3c138d
 def _calibration(learn, n=128):
     "Batches of tiles of the training part"
     images = learn.dls.train_tiles.images[:n]
@@ -109,13 +91,46 @@ def _to_openvino(folder):
     openvino.save_model(openvino.convert_model(str(folder/'model.onnx')), str(folder/'model.xml'), compress_to_fp16=False)
     (folder/'model.onnx').unlink()
 
+# %% ../nbs/10c_export.ipynb #234d39f5
+def _difference(learn, fn, size, n=4):
+    "Largest difference of probabilities between torch in float32 and `fn`, on noise"
+    x = torch.randn(n, learn.n_in, *size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode(): ours = learn.model.eval()(x)
+    return float(abs(torch.sigmoid(ours) - torch.sigmoid(torch.as_tensor(fn(x.numpy())))).max())
+
+def _check_same(learn, fn, size, most=.01):
+    "Say it if another program's net is another net"
+    d = _difference(learn, fn, size)
+    if not d < most: raise SaltError(f'the exported net differs from torch by {d:.3f} of a probability; predict this run with torch')
+    return d
+
+# %% ../nbs/10c_export.ipynb #532144ba
+def export_run(
+    run, # The run's folder
+    to:str='onnx', # 'onnx' or 'openvino'
+    int8:bool=False, # Weights and activations of eight bits; for 'onnx'
+    overwrite:bool=False, # Replace an export that is there
+    survey=None # For `int8`: where the run's survey is now; None for where it was
+)->Path: # The file, in `run/exported`
+    "Write the net of a run for another program"
+    _need(to)
+    if int8 and to != 'onnx': raise SaltError('int8 is for onnx; OpenVINO reads such a file as well')
+    learn, config = load_run(run, survey, device='cpu'), read_config(run)
+    about = dict(to=to, int8=int8, size=config['size'], n_in=config['data']['n_in'], weights=_mark(run))
+    with new_folder(_folder(run, to, int8), overwrite) as d:
+        _write_onnx(learn.model, about['size'], about['n_in'], d/'model.onnx')
+        if to == 'openvino': _to_openvino(d)
+        about['difference'] = _check_same(learn, _OPEN[to](d/_file(to)), about['size'])
+        if int8: _quantise(d/'model.onnx', _calibration(learn))
+        write_json(d/'about.json', about)
+    return _folder(run, to, int8)/_file(to)
+
 # %% ../nbs/10c_export.ipynb #b7531686
 def _check_export(run, about, runtime):
     "The export is there, and of these weights"
-    if not about.exists():
-        raise SaltError(f'run {run} has not been exported; do it first: saltid export {run} --to {runtime.removesuffix("-int8")}' + (' --int8' if runtime.endswith('int8') else ''))
-    if read_json(about)['weights'] != _mark(run):
-        raise SaltError(f'the export of run {run} is of older weights; make it anew: saltid export {run} --to {runtime.removesuffix("-int8")} --overwrite')
+    line = f'saltid export {run} --to {runtime.replace("-", " --")}'
+    if not about.exists(): raise SaltError(f'run {run} has not been exported; do it first: {line}')
+    if read_json(about)['weights'] != _mark(run): raise SaltError(f'the export of run {run} is of older weights; make it anew: {line} --overwrite')
 
 def load_exported(
     run, # The run's folder
@@ -125,6 +140,7 @@ def load_exported(
     "Load a run to be predicted by another program"
     to, _, int8 = runtime.partition('-')
     _need(to)
+    if runtime not in ('onnx', 'onnx-int8', 'openvino'): raise SaltError(f'runtime is {runtime!r}, expected one of torch, onnx, onnx-int8, openvino')
     folder = _folder(run, to, int8)
     _check_export(run, folder/'about.json', runtime)
     learn, about = load_run(run, device='cpu'), read_json(folder/'about.json')
