@@ -23,10 +23,9 @@ from .files import SaltError, new_file
 from .learner import SaltLearner
 from .losses import make_loss
 from .metrics import ExpectedCut, tile_precision
-from .report import HeldOut, Html, STYLE, held_out
+from .report import HeldOut, STYLE, cross_doubt, held_out
 from .submission import to_masks
-from .tiles import COLOURS, as_survey, show_tiles
-from .uncertainty import fit_review
+from .tiles import COLOURS, show_tiles
 
 # %% ../nbs/10d_explore.ipynb #a1adaf39
 @dataclass
@@ -43,10 +42,9 @@ def tile_table(
     "Gather what can be asked of held-out tiles"
     seen = held_out(run, survey)
     if seen.probs.shape[1] > 1: raise SaltError('the run has several classes; explore is for one')
-    doubt = fit_review(seen.probs[:,0], seen.preds, seen.tiles.masks).doubt(seen.probs[:,0], seen.preds)
-    t = pd.DataFrame(dict(id=seen.tiles.ids, coverage=(seen.tiles.masks > 0).mean((1,2)), score=seen.scores, doubt=doubt))
-    depths = getattr(as_survey(survey), 'depths', None) if survey is not None else None
-    return TileTable(seen, t.assign(depth=[depths[i] for i in t.id]) if depths else t)
+    tiles = seen.tiles
+    t = pd.DataFrame(dict(id=tiles.ids, coverage=tiles.coverage, score=seen.scores, doubt=cross_doubt(seen)[0]))
+    return TileTable(seen, t if tiles.depths is None else t.assign(depth=tiles.depths))
 
 # %% ../nbs/10d_explore.ipynb #f94dd705
 @patch
@@ -112,7 +110,15 @@ def _png(rgb, kind='png', **kwargs):
     buf = io.BytesIO(); Image.fromarray(rgb).save(buf, kind, **kwargs)
     return buf.getvalue()
 
-# %% ../nbs/10d_explore.ipynb #306f1d95
+# %% ../nbs/10d_explore.ipynb #8e05eb36
+def _questions(w, table):
+    "A slider with two ends for each column but the id"
+    def slider(c):
+        lo, hi = float(table[c].min()), float(table[c].max()) + 1e-6
+        return w.FloatRangeSlider(description=c, min=lo, max=hi, value=(lo, hi), step=(hi - lo)/100)
+    return {c: slider(c) for c in table if c != 'id'}
+
+# %% ../nbs/10d_explore.ipynb #87fa7e2d
 class Explorer:
     "Widgets over a `TileTable`; show `.box`"
     def __init__(self,
@@ -120,36 +126,58 @@ class Explorer:
         page:int=18 # Tiles at a time
     ):
         import ipywidgets as w
-        self.tiles, self.page, self.at, self.start = tiles, page, None, 0
-        columns = [c for c in tiles.table if c != 'id']
-        span = lambda c: (float(tiles.table[c].min()), float(tiles.table[c].max()) + 1e-6)
-        self.ranges = {c: w.FloatRangeSlider(description=c, min=span(c)[0], max=span(c)[1], value=span(c), step=(span(c)[1] - span(c)[0])/100) for c in columns}
-        self.order, self.down = w.Dropdown(options=columns, value='score', description='sort by'), w.Checkbox(description='largest first')
-        self.own, self.threshold = w.Checkbox(value=True, description="the run's own cut"), w.FloatSlider(description='threshold', min=0, max=1, step=.01, value=.5)
-        self.area, self.said = w.IntSlider(description='smallest area', min=0, max=300), w.HTML()
-        self.back, self.on = w.Button(description='back'), w.Button(description='on')
-        self.pictures, self.buttons = [w.Image(format='png', width=110) for _ in range(page)], [w.Button(layout=w.Layout(width='112px')) for _ in range(page)]
-        self.large, self.note, self.keep = w.HBox([]), w.Text(description='note'), w.Button(description='look again')
-        self.file, self.save = w.Text(value='review.csv', description='write to'), w.Button(description='write list')
-        self.box = _lay_out(w, self)
-        _connect(self)
+        self.tiles, self.page, self.at, self.start, self.places = tiles, page, None, 0, []
+        self.ranges = _questions(w, tiles.table)
+        self._make_cut(w)
+        self._make_tiles(w)
+        self._make_list(w)
+        self.box = self._lay_out(w)
+        self._connect()
         self.draw()
 
-# %% ../nbs/10d_explore.ipynb #1f10f12c
-def _lay_out(w, e):
-    "The widgets of an explorer in their places"
-    grid = w.Box([w.VBox([p, b]) for p, b in zip(e.pictures, e.buttons)], layout=w.Layout(flex_flow='row wrap'))
-    left = w.VBox([*e.ranges.values(), e.order, e.down, e.own, e.threshold, e.area])
-    right = w.VBox([e.said, w.HBox([e.back, e.on]), grid, e.large, w.HBox([e.note, e.keep]), w.HBox([e.file, e.save])])
-    return w.HBox([left, right])
+# %% ../nbs/10d_explore.ipynb #cf647ad0
+@patch
+def _make_cut(self:Explorer, w):
+    "Widgets for order and cut"
+    self.order = w.Dropdown(options=list(self.ranges), value='score', description='sort by')
+    self.down = w.Checkbox(description='largest first')
+    self.own = w.Checkbox(value=True, description="the run's own cut")
+    self.threshold = w.FloatSlider(description='threshold', min=0, max=1, step=.01, value=.5)
+    self.area = w.IntSlider(description='smallest area', min=0, max=300)
 
-def _connect(e):
-    "Let the widgets of an explorer act"
-    for s in (*e.ranges.values(), e.order, e.down): s.observe(lambda _: e.draw(0), 'value')
-    for s in (e.own, e.threshold, e.area): s.observe(lambda _: e.draw(), 'value')
-    e.back.on_click(lambda _: e.draw(max(0, e.start - e.page))); e.on.on_click(lambda _: e.draw(e.start + e.page))
-    for k, b in enumerate(e.buttons): b.on_click(lambda _, k=k: e.choose(e.places[e.start + k] if e.start + k < len(e.places) else None))
-    e.keep.on_click(lambda _: e.toggle()); e.save.on_click(lambda _: e.write())
+@patch
+def _make_tiles(self:Explorer, w):
+    "Widgets for a page of tiles"
+    self.said, self.back, self.on = w.HTML(), w.Button(description='back'), w.Button(description='on')
+    self.pictures = [w.Image(format='png', width=110) for _ in range(self.page)]
+    self.buttons = [w.Button(layout=w.Layout(width='112px')) for _ in range(self.page)]
+
+@patch
+def _make_list(self:Explorer, w):
+    "Widgets for the tile that was clicked, and for the list"
+    self.large, self.note, self.keep = w.HBox([]), w.Text(description='note'), w.Button(description='look again')
+    self.file, self.save = w.Text(value='review.csv', description='write to'), w.Button(description='write list')
+
+# %% ../nbs/10d_explore.ipynb #1f10f12c
+@patch
+def _lay_out(self:Explorer, w):
+    "The widgets in their places"
+    cells = [w.VBox([p, b]) for p, b in zip(self.pictures, self.buttons)]
+    grid = w.Box(cells, layout=w.Layout(flex_flow='row wrap'))
+    left = w.VBox([*self.ranges.values(), self.order, self.down, self.own, self.threshold, self.area])
+    hand = [w.HBox([self.note, self.keep]), w.HBox([self.file, self.save])]
+    return w.HBox([left, w.VBox([self.said, w.HBox([self.back, self.on]), grid, self.large, *hand])])
+
+@patch
+def _connect(self:Explorer):
+    "Let the widgets act"
+    for s in (*self.ranges.values(), self.order, self.down): s.observe(lambda _: self.draw(0), 'value')
+    for s in (self.own, self.threshold, self.area): s.observe(lambda _: self.draw(), 'value')
+    self.back.on_click(lambda _: self.draw(max(0, self.start - self.page)))
+    self.on.on_click(lambda _: self.draw(self.start + self.page))
+    for k, b in enumerate(self.buttons): b.on_click(lambda _, k=k: self.choose(self._place(k)))
+    self.keep.on_click(lambda _: self.toggle())
+    self.save.on_click(lambda _: self.write())
 
 # %% ../nbs/10d_explore.ipynb #41e62ca3
 @patch
@@ -158,20 +186,9 @@ def cut(self:Explorer):
     return (None, 0) if self.own.value else (self.threshold.value, self.area.value)
 
 @patch
-def draw(self:Explorer,
-    start:int|None=None # Place of the first tile to show, in their order; None for the same
-):
-    "Draw the tiles that are asked for"
-    self.places = self.tiles.pick(self.order.value, self.down.value, **{c: s.value for c, s in self.ranges.items()})
-    self.start = min(self.start if start is None else start, max(0, len(self.places) - 1)//self.page*self.page)
-    shown = self.places[self.start:self.start + self.page]
-    masks, scores = self.tiles.masks_at(shown, *self.cut()) if shown else ((), ())
-    for k, (p, b) in enumerate(zip(self.pictures, self.buttons)):
-        p.layout.display = b.layout.display = '' if k < len(shown) else 'none'
-        if k < len(shown): p.value, b.description = self._picture(shown[k], masks[k]), f'{self.tiles.table.id[shown[k]][:8]} {scores[k]:.1f}'
-    mean = self.tiles.masks_at(self.places, *self.cut())[1].mean() if self.places else float('nan')
-    self.said.value = f'{len(self.places)} tiles, score {mean:.3f}; on the list: {len(self.tiles.review)}. Green: truth, orange: prediction.'
-    if self.at is not None: self.choose(self.at)
+def _place(self:Explorer, k):
+    "The tile in the `k`th picture; None if it is empty"
+    return self.places[self.start + k] if self.start + k < len(self.places) else None
 
 @patch
 def _picture(self:Explorer, i, mask):
@@ -179,7 +196,48 @@ def _picture(self:Explorer, i, mask):
     seen = self.tiles.seen.tiles
     return _png(paint(seen.images[i], seen.masks[i], mask, 2 if len(seen.images[i]) < 160 else 1))
 
+# %% ../nbs/10d_explore.ipynb #585b528b
+@patch
+def draw(self:Explorer,
+    start:int|None=None # Place of the first tile to show, in their order; None for the same
+):
+    "Draw the tiles that are asked for"
+    ranges = {c: s.value for c, s in self.ranges.items()}
+    self.places = self.tiles.pick(self.order.value, self.down.value, **ranges)
+    last = max(0, len(self.places) - 1)//self.page*self.page
+    self.start = min(self.start if start is None else start, last)
+    masks, scores = self.tiles.masks_at(self.places, *self.cut()) if self.places else ([], [])
+    for k, (picture, button) in enumerate(zip(self.pictures, self.buttons)):
+        i, at = self._place(k), self.start + k
+        picture.layout.display = button.layout.display = 'none' if i is None else ''
+        if i is None: continue
+        picture.value = self._picture(i, masks[at])
+        button.description = f'{self.tiles.table.id[i][:8]} {scores[at]:.1f}'
+    self._say(scores)
+    if self.at is not None: self.choose(self.at)
+
+@patch
+def _say(self:Explorer, scores):
+    "How many tiles are in, and what they score"
+    mean = f', score {np.mean(scores):.3f}' if len(scores) else ''
+    self.said.value = (f'{len(scores)} tiles{mean}; on the list: {len(self.tiles.review)}. '
+        'Green: truth, orange: prediction.')
+
 # %% ../nbs/10d_explore.ipynb #d26fab94
+def _bytes(prob):
+    "Probabilities of a tile as grey, 0 to 255"
+    prob = np.asarray(prob)
+    return prob if prob.dtype == np.uint8 else (prob*255).round().astype(np.uint8)
+
+@patch
+def _views(self:Explorer, i):
+    "name -> large picture of a tile"
+    seen, (mask,) = self.tiles.seen, self.tiles.masks_at([i], *self.cut())[0]
+    image, truth = seen.tiles.images[i], seen.tiles.masks[i] > 0
+    wrong = np.where(truth != (mask > 0), 255, image//2)
+    return dict(outlines=paint(image, truth, mask, 3), differ=paint(wrong, zoom=3),
+        probability=paint(_bytes(seen.probs[i,0]), zoom=3), tile=paint(image, zoom=3))
+
 @patch
 def choose(self:Explorer,
     i # Place of a tile in the table; None for none
@@ -188,14 +246,12 @@ def choose(self:Explorer,
     import ipywidgets as w
     self.at = i
     if i is None: return
-    seen, (mask,) = self.tiles.seen, self.tiles.masks_at([i], *self.cut())[0]
-    image, truth = seen.tiles.images[i], seen.tiles.masks[i] > 0
-    prob = np.asarray(seen.probs[i,0])
-    prob = prob if prob.dtype == np.uint8 else (prob*255).round().astype(np.uint8)
-    views = dict(outlines=paint(image, truth, mask, 3), differ=paint(np.where(truth != (mask > 0), 255, image//2), zoom=3), probability=paint(prob, zoom=3), tile=paint(image, zoom=3))
-    self.large.children = [w.VBox([w.Label(n), w.Image(value=_png(v), format='png', width=200)]) for n, v in views.items()]
+    views = self._views(i)
+    box = lambda name, v: w.VBox([w.Label(name), w.Image(value=_png(v), format='png', width=200)])
+    self.large.children = [box(*v) for v in views.items()]
     self.note.value = self.tiles.review.get(self.tiles.table.id[i], '')
 
+# %% ../nbs/10d_explore.ipynb #fa830e8d
 @patch
 def toggle(self:Explorer):
     "Put the chosen tile on the list, or take it off"
@@ -218,7 +274,9 @@ def explore(
     page:int=18 # Tiles at a time
 )->Explorer: # Its `.box` is shown at once in Jupyter
     "Explore the tiles that a run has held out, in Jupyter"
-    if find_spec('ipywidgets') is None: raise SaltError('ipywidgets is not installed; pip install "salt_identification[notebook]", or write a page: write_gallery')
+    if find_spec('ipywidgets') is None:
+        raise SaltError('ipywidgets is not installed; pip install "salt_identification[notebook]", or write a page: '
+            'write_gallery')
     e = Explorer(tile_table(run, survey), page)
     from IPython.display import display
     display(e.box)
@@ -234,12 +292,17 @@ def _some_of(t, n):
     rest = order[n//2:]
     return [*order[:n//2].tolist(), *rest[np.linspace(0, len(rest) - 1, n - n//2).round().astype(int)].tolist()]
 
+# %% ../nbs/10d_explore.ipynb #ffa5bb60
+def _url(array, kind, **kwargs):
+    "An array as an address that holds its own picture"
+    return f'data:image/{kind};base64,' + base64.b64encode(_png(array, kind, **kwargs)).decode()
+
 def _packed(tiles, i):
     "A tile as JSON can hold it"
-    s, url = tiles.seen, lambda a, kind, **kw: f'data:image/{kind};base64,' + base64.b64encode(_png(a, kind, **kw)).decode()
-    p = np.asarray(s.probs[i,0]); p = p if p.dtype == np.uint8 else (p*255).round().astype(np.uint8)
-    row = tiles.table.loc[i]
-    return dict(id=str(row.id), image=url(s.tiles.images[i], 'webp', quality=75), prob=url(p//5*5, 'png', optimize=True), truth=url((s.tiles.masks[i] > 0).astype(np.uint8)*255, 'png', optimize=True),
+    seen, row = tiles.seen, tiles.table.loc[i]
+    truth = (seen.tiles.masks[i] > 0).astype(np.uint8)*255
+    return dict(id=str(row.id), image=_url(seen.tiles.images[i], 'webp', quality=75),
+        prob=_url(_bytes(seen.probs[i,0])//5*5, 'png', optimize=True), truth=_url(truth, 'png', optimize=True),
         **{c: round(float(row[c]), 4) for c in tiles.table if c != 'id'})
 
 # %% ../nbs/10d_explore.ipynb #86fd765b
@@ -254,8 +317,10 @@ def write_gallery(
     tiles = tile_table(run, survey)
     some, cut = _some_of(tiles.table, n), tiles.seen.cut
     threshold = .5 if isinstance(cut[0], ExpectedCut) else cut[0]
-    data = dict(name=Path(run).resolve().name, all=len(tiles.table), threshold=threshold, area=cut[1], columns=[c for c in tiles.table if c != 'id'], tiles=[_packed(tiles, i) for i in some])
-    text = _PAGE.read_text(encoding='utf-8').replace('/*STYLE*/', STYLE).replace('/*DATA*/', json.dumps(data).replace('</', '<\\/'))
+    data = dict(name=Path(run).resolve().name, all=len(tiles.table), threshold=threshold, area=cut[1],
+        columns=[c for c in tiles.table if c != 'id'], tiles=[_packed(tiles, i) for i in some])
+    data = json.dumps(data).replace('</', '<\\/')
+    text = _PAGE.read_text(encoding='utf-8').replace('/*STYLE*/', STYLE).replace('/*DATA*/', data)
     with new_file(out, overwrite) as f: f.write_text(text, encoding='utf-8')
     return Path(out)
 

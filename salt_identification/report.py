@@ -137,7 +137,8 @@ def _kept(run, learners):
 # %% ../nbs/10b_report.ipynb #b1fce024
 def _joined(parts):
     "`Tiles` of several parts, one after the other"
-    return Tiles([i for p in parts for i in p.ids], *(np.concatenate([getattr(p, n) for p in parts]) for n in ('images', 'masks')))
+    join = lambda name: None if getattr(parts[0], name) is None else np.concatenate([getattr(p, name) for p in parts])
+    return Tiles([i for p in parts for i in p.ids], *map(join, ('images', 'masks', 'depths')))
 
 def _groups_of(runs, survey, ids):
     "Groups of tiles that touch; None for runs that did not keep them together"
