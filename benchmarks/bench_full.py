@@ -2,7 +2,7 @@
 
 Each measurement is a JSON file in the folder; one that is there is not made again. Curves go to `docs/images/growth.png`.
 """
-import datetime, json, resource, shutil, statistics, tempfile, time
+import datetime, json, math, resource, statistics, tempfile, time
 from pathlib import Path
 
 import bench, machine
@@ -52,6 +52,10 @@ def side_worker(side, bs):
     net.eval(); b = statistics.median(bench._best(infer, n))/bs
     return dict(train=a, infer=b, precision=precision, mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024)
 
+def half_cosine(share):
+    "From 1 at the start to 0 at the end of a training; `share` of it is done"
+    return .5 + .5*math.cos(math.pi*min(1, max(0, share)))
+
 def score_worker(who, data, seed):
     "Held-out score after so many minutes: flip TTA, and a cut chosen on other tiles than it is scored on"
     import torch
@@ -72,9 +76,8 @@ def score_worker(who, data, seed):
         valid = make_folds(survey.train, 5, seed, groups) == 0
         train, tiles = survey.train[~valid], survey.train[valid]
         start, loop = time.monotonic(), peers.HandLoop(train.images, train.masks, seed=seed)
-        left = lambda: 1 - (time.monotonic() - start)/(MINUTES*60*.97)
-        rate = lambda done: 1e-3*min(1, done/100)*max(.01, .5 - .5*__import__('math').cos(3.1416*max(0, left())))
-        while left() > .02: loop.train(lambda done: rate(done))
+        share = lambda: (time.monotonic() - start)/(MINUTES*60*.97)
+        while share() < .98: loop.train(lambda done: 1e-3*min(1, done/100)*max(.01, half_cosine(share())))
         probs = loop.probs(tiles.images, flip=True)
     place = {i: k for k, i in enumerate(survey.train.ids)}
     c = cross_cut(probs, tiles.masks, groups[[place[i] for i in tiles.ids]])
