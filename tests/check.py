@@ -72,7 +72,7 @@ def run_notebook(p):
     os.environ.pop('SALTID_QUICK', None)
     os.environ.update(ENV, MPLBACKEND='module://matplotlib_inline.backend_inline', PYTHONWARNINGS='ignore',
         PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]))
-    NotebookClient(nb, timeout=1200, resources=dict(metadata=dict(path=str(p.parent)))).execute()
+    NotebookClient(nb, timeout=3600, resources=dict(metadata=dict(path=str(p.parent)))).execute()
     nbformat.write(nb, p)
     nb = read_nb(p); nb.metadata.pop('widgets', None); clean_nb(nb); write_nb(nb, p)
     print(f'{p.name}: {time.time()-t:.0f} s, {p.stat().st_size//1024} KB', flush=True)
