@@ -6,6 +6,8 @@ One run at a time; a run that is done is kept, one that was stopped goes on. Eve
 (also the bad ones), and the table in `DIR/ablations.md` is made anew after each. Runs by `--steps` do not depend on how
 busy the machine is; those by `--minutes` count what a slower step costs. The grouped fifth of the labelled tiles that
 `kept_out.py` names is in no run at all: no choice may be made on it.
+
+`--write` puts the table into `benchmarks/ABLATIONS.md`, with a chart.
 """
 import argparse, csv, datetime, json
 from pathlib import Path
@@ -72,25 +74,49 @@ def one(survey, out, track, name, args, seed, length, csv_path):
     note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps(args, default=str), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{cut.mean():.4f}'), csv_path)
 
-def table(out, track):
-    "Each ingredient against the base: mean difference over seeds and its interval, paired by tile"
-    done = [read_json(p) for p in sorted(out.glob(f'{track}_*/judged.json'))]
+def compared(out, track):
+    "(scores of the base by seed, [(name, difference, low, high, seeds)], the best first), paired by tile, neighbours together"
+    done = [read_json(p) for p in sorted(Path(out).glob(f'{track}_*/judged.json'))]
     base = {d['seed']: d for d in done if d['name'] == 'base'}
-    lines = []
+    rows = []
     for name in dict.fromkeys(d['name'] for d in done if d['name'] != 'base'):
         pairs = [(d, base[d['seed']]) for d in done if d['name'] == name and d['seed'] in base]
         if not pairs: continue
         a, b = (np.concatenate([p[i]['cut'] for p in pairs]) for i in (0, 1))
-        d, lo, hi = paired_difference(a, b, np.concatenate([p[0]['groups'] for p in pairs]))
-        lines.append((d, f'| {name} | {d:+.3f} | {lo:+.3f} to {hi:+.3f} | {len(pairs)} |'))
-    head = ['| ingredient | difference | 95 % interval | seeds |', '|---|---|---|---|']
-    score = ', '.join(f'{np.mean(d["cut"]):.3f}' for d in base.values())
-    return '\n'.join([f'Base ({track}): {score}', '', *head, *[l for _, l in sorted(lines, reverse=True)], ''])
+        rows.append((name, *paired_difference(a, b, np.concatenate([p[0]['groups'] for p in pairs])), len(pairs)))
+    return {s: float(np.mean(d['cut'])) for s, d in base.items()}, sorted(rows, key=lambda r: -r[1])
+
+def table(out, track):
+    "Each ingredient against the base as Markdown: mean difference over seeds and its interval"
+    base, rows = compared(out, track)
+    head = [f'Base ({track}): {", ".join(f"{v:.3f}" for v in base.values())}', '', '| ingredient | difference | 95 % interval | seeds |', '|---|---|---|---|']
+    return '\n'.join([*head, *[f'| {n} | {d:+.3f} | {lo:+.3f} to {hi:+.3f} | {k} |' for n, d, lo, hi, k in rows], ''])
+
+def chart(out, track, path):
+    "Differences with their intervals, the best on top"
+    import matplotlib; matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    rows = compared(out, track)[1][::-1]
+    fig, ax = plt.subplots(figsize=(7, 1 + .3*len(rows)), dpi=80, layout='constrained')
+    ax.axvline(0, color='.5', lw=1)
+    for k, (_, d, lo, hi, _) in enumerate(rows): ax.plot([lo, hi], [k, k], color='#3b7ea1'); ax.plot(d, k, 'o', color='#3b7ea1')
+    ax.set_yticks(range(len(rows)), [r[0] for r in rows]); ax.set_xlabel('score against the base, with its 95 % interval')
+    path.parent.mkdir(parents=True, exist_ok=True); fig.savefig(path); plt.close(fig)
+
+def write(out, track, how, path=HERE/'ABLATIONS.md'):
+    "The table as a section of ABLATIONS.md; one of the same title is replaced"
+    image = f'ablations_{track}.png'
+    chart(out, track, HERE.parent/'docs'/'images'/image)
+    title = dict(weights='With ImageNet weights', random='From random weights')[track]
+    text = f'## {title}\n\n{how}\n\n![Differences with their intervals](../docs/images/{image})\n\n{table(out, track)}'
+    head, *rest = path.read_text(encoding='utf-8').split('\n## ')
+    rest = [r for r in rest if not r.startswith(title)]
+    with new_file(path, overwrite=True) as f: f.write_text('\n## '.join([head, *rest, text[3:]]), encoding='utf-8')
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights'); p.add_argument('--minutes', type=float, default=8.); p.add_argument('--steps', type=int)
-    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv')
+    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
     o = p.parse_args()
     out, survey, track = Path(o.out), Survey(o.data), 'weights' if o.weights else 'random'
     places = ~kept_out(survey)
@@ -105,5 +131,7 @@ def main():
             one(small, out, track, name, args | given, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv))
             (out/'ablations.md').write_text(table(out, track))
     print(table(out, track))
+    how = f'{o.steps} steps' if o.steps else f'{o.minutes:g} minutes'
+    if o.write: write(out, track, f'{how} each, {datetime.date.today()}, {machine.name()}.')
 
 if __name__ == '__main__': main()
