@@ -71,7 +71,7 @@ def one(survey, out, track, name, args, seed, length, csv_path):
     ids, groups, cut, plain = judge(run, survey)
     write_json(run/'judged.json', dict(track=track, name=name, seed=seed, ids=ids, groups=groups, cut=cut.tolist(), plain=plain.tolist()))
     config = read_json(run/'config.json')
-    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps(args, default=str), precision=config['precision'],
+    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps({k: Path(v).name if k == 'weights' else v for k, v in args.items()}, default=str), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{cut.mean():.4f}'), csv_path)
 
 def compared(out, track):
