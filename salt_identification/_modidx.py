@@ -378,6 +378,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'salt_identification.files.read_json': ('files.html#read_json', 'salt_identification/files.py'),
                                            'salt_identification.files.read_table': ( 'files.html#read_table',
                                                                                      'salt_identification/files.py'),
+                                           'salt_identification.files.sweep': ('files.html#sweep', 'salt_identification/files.py'),
                                            'salt_identification.files.write_json': ( 'files.html#write_json',
                                                                                      'salt_identification/files.py')},
             'salt_identification.learner': { 'salt_identification.learner.Optimiser': ( 'learner.html#optimiser',

@@ -33,8 +33,8 @@ from torch import nn
 from . import __version__
 from .augment import PadCrop, tile_tfms
 from .data import SaltDataLoaders, salt_dataloaders, survey_groups, to_input
-from salt_identification.files import (SaltError, check_range, check_whole, new_file, new_folder,
-    read_json, write_json)
+from .files import (SaltError, check_range, check_whole, new_file, new_folder,
+    read_json, sweep, write_json)
 from .losses import LOSSES, loss_spec, make_loss
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .tiles import Survey, as_survey
@@ -815,6 +815,7 @@ def resume_run(
     config, state = read_config(run), _last(run)
     if state and state[1]['finished']: return load_run(run, survey, device=device, **own)
     _check_own(config, run, own, begun=state is not None)
+    sweep(run)
     learn = _fresh({**config, 'weights': None} if state else config, run, survey, device, **own)
     if survey is not None: config = _moved(learn, run, config)
     if state: return _go_on(learn, run, config, *state, start, quiet)

@@ -24,7 +24,7 @@ from fastai.callback.schedule import combined_cos
 from fastai.learner import Learner
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save as to_bytes
 from torch import nn
 
 from .files import SaltError, check_range, new_file
@@ -307,7 +307,8 @@ def write_state(
     numbers:dict # What JSON can say
 ):
     "Write tensors, and numbers as a line of JSON in the file's header"
-    with new_file(path, overwrite=True) as f: save_file(tensors, f, metadata=dict(numbers=json.dumps(numbers)))
+    data = to_bytes(tensors, metadata=dict(numbers=json.dumps(numbers)))
+    with new_file(path, overwrite=True) as f: f.write_bytes(data)
 
 # %% ../nbs/07a_training.ipynb #3890f952
 def read_numbers(
