@@ -147,9 +147,8 @@ def test_nothing_is_overwritten(saltid, small, run, tmp_path):
     assert (tmp_path/'s.csv').read_text() == 'mine' and {p: p.read_bytes() for p in was} == was
 
 def test_full_disk(saltid, small, trained, tmp_path, monkeypatch):
-    import salt_identification.training as training
     def full(*args, **kw): raise OSError(errno.ENOSPC, 'No space left on device')
-    monkeypatch.setattr(training, 'save_file', full)
+    monkeypatch.setattr(Path, 'write_bytes', full)
     refused(saltid('train', small, '--out', tmp_path/'out', *TRAIN), 'the disk is full; free some space')
     assert not list((tmp_path/'out').glob('.*'))
     monkeypatch.setattr(pd.DataFrame, 'to_csv', full)
