@@ -262,7 +262,7 @@ def main(out):
     write(out, 'extra/llms-full.txt', full_text([NBS/'index.ipynb', *books]))
     write(out, 'extra/public_names.json', _everywhere)
     for f in (ROOT/'docs'/'conf.py', ROOT/'settings.ini'): shutil.copy(f, out)
-    shutil.copytree(ROOT/'docs'/'static', out/'static')
+    for name in ('static', 'docs/images'): shutil.copytree(ROOT/'docs'/Path(name).name, out/name)
     return out
 
 if __name__ == '__main__': main(sys.argv[1])
