@@ -226,8 +226,9 @@ def _mask(img):
     "(H,W) uint8 of 0 and 1, or class numbers, from an open mask image"
     a = _labels(img)
     top = {'bool': 1, 'uint8': 255}.get(a.dtype.name, 65535)
+    salt = a == top
+    if (salt | (a == 0)).all(): return salt.astype(np.uint8)
     values = np.unique(a)
-    if set(values.tolist()) <= {0, top}: return (a == top).astype(np.uint8)
     if values[0] >= 0 and values[-1] <= 254: return a.astype(np.uint8)
     raise SaltError(f'holds the values {values[:6].tolist()}; use 0 and {top} for salt, or class numbers up to 254')
 
