@@ -27,15 +27,15 @@ from kept_out import kept_out
 
 HERE = Path(__file__).resolve().parent
 STRONG = dict(affine=dict(rotate=10., scale=.25, shift=.1, shear=.2, p=.85), light=dict(brightness=.12, contrast=.3, p=.8))
-BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>lovasz@0.33', encoder_rate=.33, tfms=STRONG),
+BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>lovasz@0.33', encoder_rate=.33, tfms=dict(affine=True, light=True)),
     random=dict(net='slim32', loss='bce>lovasz@0.5', tfms=dict(affine=True, light=True)))
 CHANGES = {
     'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)), 'affine and light': dict(tfms=dict(affine=True, light=True)),
-    'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)), 'no augmentation': dict(tfms=dict(flip=False)),
+    'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)), 'CutMix': dict(tfms=dict(affine=True, light=True, cutmix=True)), 'no augmentation': dict(tfms=dict(flip=False)),
     'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'), 'Lovasz from the start': dict(loss='lovasz'), 'Lovasz from 2/3': dict(loss='bce>lovasz@0.67'),
     'symmetric Lovasz': dict(loss='bce>symlovasz@0.33'), 'Lovasz with ReLU': dict(loss='bce>lovasz(act=relu)@0.33'), 'BCE, then Lovasz and BCE': dict(loss='bce>lovasz+0.5*bce@0.33'),
     'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'), 'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
-    'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
+    'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
     'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.), 'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
     'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.), 'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
 ONLY_RANDOM = {'slim24': dict(net='slim24'), 'slim48': dict(net='slim48'), 'ResNet18': dict(net='resnet18'), 'Unet34': dict(net='unet34', attention=None, dropout=0.)}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAD_MODES', 'resize_to', 'pad_to', 'crop_to', 'pad_to_multiple', 'PadCrop', 'TileTransform', 'FlipTile', 'View',
-           'DihedralTile', 'AffineTile', 'LightTile', 'ResizeTile', 'PadTile', 'tile_tfms']
+           'DihedralTile', 'AffineTile', 'LightTile', 'CutMixTile', 'ResizeTile', 'PadTile', 'tile_tfms']
 
 # %% ../nbs/03_augment.ipynb #8901decc
 import math
@@ -217,6 +217,35 @@ class LightTile(TileTransform):
         b, c = (torch.rand(2, len(x), 1, 1, 1)*2 - 1).to(x.device)
         return _light(x, torch.exp(c*math.log1p(self.contrast)), b*self.brightness).to(x.dtype), y
 
+# %% ../nbs/03_augment.ipynb #98367faa
+def _boxes(n, size, least, most):
+    "(n,H,W) bool: a random box for each of `n` tiles, its sides from `least` to `most` of the tile's"
+    inside = []
+    for side in size:
+        long = ((torch.rand(n)*(most - least) + least)*side).round()
+        start = (torch.rand(n)*(side - long + 1)).floor()
+        at = torch.arange(side) - start[:,None]
+        inside.append((at >= 0) & (at < long[:,None]))
+    return inside[0][:,:,None] & inside[1][:,None]
+
+# %% ../nbs/03_augment.ipynb #2c6c16db
+class CutMixTile(TileTransform):
+    "Put a box of another tile of the batch into each tile"
+    order = 35
+    def __init__(self,
+        least:float=.25, # Smallest side of the box, as a share of the tile's
+        most:float=.6, # Largest side of the box, as a share of the tile's
+        p:float=.5 # Share of the tiles that get a box
+    ):
+        super().__init__(p)
+        self.least = check_range('least', least, 0, 1)
+        self.most = check_range('most', most, self.least, 1)
+
+    def move(self, x, y):
+        other = (torch.arange(len(x)) + torch.randint(1, max(2, len(x)), (1,))) % len(x)
+        box = _boxes(len(x), x.shape[-2:], self.least, self.most).to(x.device)
+        return torch.where(box[:,None], x[other], x), torch.where(box, y[other], y)
+
 # %% ../nbs/03_augment.ipynb #0fe85ff9
 def _sized(xy, was):
     "The batch `xy`, whose image knows the sizes that it had before, the last one last"
@@ -261,10 +290,11 @@ def tile_tfms(
     flip:bool=True, # Left and right
     dihedral:bool=False, # All eight ways, in place of the flip
     affine=False, # True, or a dict for `AffineTile`
-    light=False # True, or a dict for `LightTile`
+    light=False, # True, or a dict for `LightTile`
+    cutmix=False # True, or a dict for `CutMixTile`
 )->list: # For `batch_tfms`
     "Transforms for training, in the order in which they are applied"
     tfms = [DihedralTile(p=1.)] if dihedral else [FlipTile()] if flip else []
-    for cls, arg in ((AffineTile, affine), (LightTile, light)):
+    for cls, arg in ((AffineTile, affine), (LightTile, light), (CutMixTile, cutmix)):
         if arg: tfms.append(cls(**arg) if isinstance(arg, dict) else cls())
     return tfms

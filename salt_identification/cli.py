@@ -197,7 +197,7 @@ def _train_options(args):
     names = ['minutes', 'device', 'quiet', 'overwrite', *(flag[2:].replace('-', '_') for flag, *_ in TRAIN_ARGS)]
     kw = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     if args.ungrouped: kw['grouped'] = False
-    tfms = {n: True for n in ('dihedral', 'affine', 'light') if getattr(args, n)}
+    tfms = {n: True for n in ('dihedral', 'affine', 'light', 'cutmix') if getattr(args, n)}
     return kw | dict(tfms=tfms) if tfms else kw
 
 # %% ../nbs/11_cli.ipynb #81f656a8
@@ -263,7 +263,7 @@ def _best_start(args):
 def _check_recipe(args):
     "Say it if an option was given that a recipe decides"
     from salt_identification.files import SaltError
-    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds')) | dict(n_folds=5, jobs=None) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light'), False)
+    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds')) | dict(n_folds=5, jobs=None) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light', 'cutmix'), False)
     odd = [k for k, v in mine.items() if getattr(args, k) != v and k not in ('seed', 'net', 'weights')]
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
         f'{args.recipe} > my.toml), change it, and pass --recipe my.toml')
@@ -323,6 +323,7 @@ def _train_parser(sub):
     p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down')
     p.add_argument('--affine', action='store_true', help='small turns, shifts and scales')
     p.add_argument('--light', action='store_true', help='changes of brightness and contrast')
+    p.add_argument('--cutmix', action='store_true', help='a box of another tile in each second tile')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
 
 # %% ../nbs/11_cli.ipynb #4bf38eab

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from . import __version__
-from .augment import AffineTile, LightTile, tile_tfms
+from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
 from .data import salt_dataloaders, survey_groups
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
 from salt_identification.learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, train_folds,
@@ -77,7 +77,7 @@ def _check_tfms(where, tfms):
     "Say it if no transforms can be made of `tfms`"
     if not isinstance(tfms, dict): raise SaltError(f'{where} has tfms = {tfms!r}, expected such as tfms.affine = true')
     _check_keys(f'{where} tfms', tfms, _arguments(tile_tfms))
-    for name, cls in (('affine', AffineTile), ('light', LightTile)):
+    for name, cls in (('affine', AffineTile), ('light', LightTile), ('cutmix', CutMixTile)):
         if isinstance(tfms.get(name), dict): _check_keys(f'{where} tfms.{name}', tfms[name], _arguments(cls))
     tile_tfms(**tfms)
 
@@ -298,7 +298,7 @@ def _say(quiet):
 
 def _trials(survey, config, device):
     "The speed of each plan; plans that differ in passes alone share a trial"
-    known, seconds = {}, min(4, 3*config['minutes'])
+    known, seconds = {}, min(2, 3*config['minutes'])
     def speed(plan):
         key = str([plan_jobs(plan['nets'], device), *((k, v) for k, v in sorted(plan.items()) if k not in PLAN_KEYS)])
         if key not in known: known[key] = try_plan(survey, config['args'], plan, config['seed'], device, seconds)
