@@ -13,15 +13,16 @@ from collections import namedtuple
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import torch
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
-from fastai.data.transforms import IntToFloatTensor, ItemTransform, Transform
+from fastai.data.transforms import IntToFloatTensor, ItemTransform, ToTensor, Transform
 from fastai.torch_core import TensorImage, TensorMask
 from fastcore.basics import patch
 
 from .augment import tile_tfms
-from .files import SaltError, check_range
+from .files import SaltError, check_range, read_table
 from .neighbours import group_tiles, known_neighbours
 from .tiles import Part, Tiles, as_survey, show_tiles
 
@@ -62,15 +63,27 @@ def _unlabelled(survey):
     try: return [survey.test] if survey.test_ids else []
     except SaltError: return []
 
+# %% ../nbs/04_data.ipynb #dbe3ce8f
+def _named_groups(survey):
+    "(N, 2) positions of labelled tiles that `groups.csv` puts together; none without that table"
+    path, ids = survey.path/'groups.csv', survey.train.ids
+    if not path.exists(): return np.empty((0, 2), int)
+    group = read_table(path, ['id', 'group']).set_index('id')['group']
+    missing = [id for id in ids if id not in group.index]
+    if missing: raise SaltError(f'{path} has no line for tile {missing[0]} ({len(missing)} such); add it, or remove the table')
+    _, first, which = np.unique(group.loc[ids].to_numpy(str), return_index=True, return_inverse=True)
+    return np.stack([first[which], np.arange(len(ids))], 1)
+
 def survey_groups(
     survey # `Survey`, or its path
-)->np.ndarray: # (N,) int, of the labelled tiles: equal where they touch, directly or through other tiles
-    "Group the labelled tiles of a survey by what touches"
+)->np.ndarray: # (N,) int, of the labelled tiles: equal where they belong together, directly or through other tiles
+    "Group the labelled tiles of a survey by what touches, and by `groups.csv` where there is one"
     survey = as_survey(survey)
     if not hasattr(survey, '_groups'):
         parts = [survey.train, *_unlabelled(survey)]
-        pairs = known_neighbours(parts, margin=1.5)
-        survey._groups = group_tiles(sum(map(len, parts)), pairs)[:len(survey.train)]
+        pairs = known_neighbours(parts, margin=1.5)[['a','b']]
+        named = pd.DataFrame(_named_groups(survey), columns=['a','b'])
+        survey._groups = group_tiles(sum(map(len, parts)), pd.concat([pairs, named]))[:len(survey.train)]
     return survey._groups
 
 # %% ../nbs/04_data.ipynb #6c49d6a2
@@ -225,6 +238,26 @@ def TileBlock(
 def TileMaskBlock()->TransformBlock: # For `DataBlock`
     "A block of masks"
     return TransformBlock(type_tfms=ReadMask)
+
+# %% ../nbs/04_data.ipynb #a414db53
+_AT_ONCE = {ReadTile: lambda tiles: TensorImage(torch.as_tensor(np.stack([t.image for t in tiles]))[:,None]),
+    ReadMask: lambda tiles: TensorMask(torch.as_tensor(np.stack([t.mask for t in tiles])))}
+
+def _readers(dl):
+    "`ReadTile`, `ReadMask` or both if they are all that happens to an item of `dl`, else None"
+    steps = lambda pipe: [type(t) for t in getattr(pipe, 'fs', []) if t.name != 'noop']
+    reads = [steps(tl.tfms) for tl in getattr(dl.dataset, 'tls', [])]
+    other = [t for p in (dl.after_item, dl.before_batch) for t in steps(p) if t is not ToTensor]
+    plain = reads and not other and all(len(r) == 1 and r[0] in _AT_ONCE for r in reads)
+    return [r[0] for r in reads] if plain else None
+
+@patch
+def create_batches(self:TileDL, samps):
+    "Batches of items; those of plain tiles are cut out of memory at once"
+    readers = _readers(self)
+    if not readers: return super(TileDL, self).create_batches(samps)
+    items = self.dataset.items
+    return (tuple(_AT_ONCE[r]([items[i] for i in some]) for r in readers) for some in self.chunkify(samps))
 
 # %% ../nbs/04_data.ipynb #8fe19f8c
 def _splitter(fold, n_folds, seed, groups=None):
