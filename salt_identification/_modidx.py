@@ -1495,6 +1495,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'salt_identification.tta._several': ('tta.html#_several', 'salt_identification/tta.py'),
                                          'salt_identification.tta._starts': ('tta.html#_starts', 'salt_identification/tta.py'),
                                          'salt_identification.tta._taper': ('tta.html#_taper', 'salt_identification/tta.py'),
+                                         'salt_identification.tta._windows': ('tta.html#_windows', 'salt_identification/tta.py'),
                                          'salt_identification.tta.load_runs': ('tta.html#load_runs', 'salt_identification/tta.py'),
                                          'salt_identification.tta.make_views': ('tta.html#make_views', 'salt_identification/tta.py'),
                                          'salt_identification.tta.open_maps': ('tta.html#open_maps', 'salt_identification/tta.py'),

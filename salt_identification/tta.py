@@ -173,6 +173,15 @@ def _taper(size):
     rows, cols = (1 - (2*torch.arange(n) + 1 - n).abs()/(n + 1) for n in size)
     return rows[:,None]*cols
 
+# %% ../nbs/09_tta.ipynb #da885dda
+def _windows(section, tile, overlap):
+    "(size of a window, its places) for a section that can be predicted"
+    if section.ndim != 2: raise SaltError(f'section has shape {section.shape}, expected (height, width); pass one at a time')
+    if section.dtype != np.uint8: raise SaltError(f'section is {section.dtype}, expected uint8; scale it as the tiles were')
+    size = tuple(min(a, b) for a, b in zip(section.shape, tile))
+    rows, cols = (_starts(a, b, check_range('overlap', overlap, 0, .9)) for a, b in zip(section.shape, size))
+    return size, [(r, c) for r in rows for c in cols]
+
 # %% ../nbs/09_tta.ipynb #ed1d580b
 def predict_section(
     learn, # A `SaltLearner`, or a list of them
@@ -183,19 +192,16 @@ def predict_section(
     bs:int=32 # Windows in a batch
 )->np.ndarray: # (n_out,H,W) float32 probabilities
     "Predict a section of any size through windows that overlap"
-    section, overlap = np.asarray(section), check_range('overlap', overlap, 0, .9)
-    if section.ndim != 2: raise SaltError(f'section has shape {section.shape}, expected (height, width); pass one at a time')
-    if section.dtype != np.uint8: raise SaltError(f'section is {section.dtype}, expected uint8; scale it as the tiles were')
-    h, w = (min(a, b) for a, b in zip(section.shape, tile))
-    places = [(r, c) for r in _starts(section.shape[0], h, overlap) for c in _starts(section.shape[1], w, overlap)]
-    taper, total, weight = _taper((h, w)), 0., torch.zeros(section.shape)
+    section = np.asarray(section)
+    size, places = _windows(section, tile, overlap)
+    taper, total, weight = _taper(size), 0., torch.zeros(section.shape)
     for i in range(0, len(places), bs):
-        some = places[i:i+bs]
-        maps = predict_tiles(learn, np.stack([section[r:r+h,c:c+w] for r, c in some]), tfms, bs).mean
+        at = [np.s_[r:r+size[0], c:c+size[1]] for r, c in places[i:i+bs]]
+        maps = predict_tiles(learn, np.stack([section[w] for w in at]), tfms, bs).mean
         if i == 0: total = torch.zeros(maps.shape[1], *section.shape)
-        for (r, c), p in zip(some, maps):
-            total[:,r:r+h,c:c+w] += p*taper
-            weight[r:r+h,c:c+w] += taper
+        for w, p in zip(at, maps):
+            total[(slice(None), *w)] += p*taper
+            weight[w] += taper
     return (total/weight).numpy()
 
 # %% ../nbs/09_tta.ipynb #1af5bf4d
