@@ -298,7 +298,7 @@ def _say(quiet):
 
 def _trials(survey, config, device):
     "The speed of each plan; plans that differ in passes alone share a trial"
-    known, seconds = {}, min(2, 3*config['minutes'])
+    known, seconds = {}, min(4, 3*config['minutes'])
     def speed(plan):
         key = str([plan_jobs(plan['nets'], device), *((k, v) for k, v in sorted(plan.items()) if k not in PLAN_KEYS)])
         if key not in known: known[key] = try_plan(survey, config['args'], plan, config['seed'], device, seconds)
