@@ -432,6 +432,29 @@ def _predict_parser(sub):
     p.add_argument('--runtime', default='torch', help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
 
+# %% ../nbs/11_cli.ipynb #01949dae
+def _section(args):
+    "Predict sections of any size"
+    from salt_identification.submission import predict_sections
+    names = ('maps', 'threshold', 'min_area', 'overlap', 'tta', 'bs', 'device', 'overwrite')
+    with _bar('predicting', args.quiet) as progress:
+        paths = predict_sections(args.run, args.files, args.out, progress=progress, **{n: getattr(args, n) for n in names})
+    _give(args, dict(masks=[str(p) for p in paths]), f'{len(paths)} masks in {args.out}')
+    return 0
+
+def _section_parser(sub):
+    p = _command(sub, 'section', _section, 'predict sections larger than a tile', 'saltid section RUN line*.png --out masks')
+    p.add_argument('run', help='a run, or a folder of runs: an ensemble')
+    p.add_argument('files', nargs='+', help='pictures, or .npy files of bytes, (height, width), each of any size')
+    p.add_argument('--out', required=True, help='a folder to write masks to, as PNG files')
+    p.add_argument('--maps', action='store_true', help='write probabilities beside them, as .npy files')
+    p.add_argument('--threshold', type=float, help='probability above which a pixel is salt; what training found unless told')
+    p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
+    p.add_argument('--overlap', type=float, default=.5, help='share of a window that the next one sees again')
+    p.add_argument('--tta', default='flip', help='none, flip or dihedral')
+    p.add_argument('--bs', type=int, default=32, help='windows in a batch')
+    _share(p, 'device', 'quiet', 'overwrite')
+
 # %% ../nbs/11_cli.ipynb #133db10e
 def _score(args):
     "Score a submission"
@@ -614,7 +637,7 @@ def _demo_parser(sub):
 
 # %% ../nbs/11_cli.ipynb #20866a3a
 COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, convert=_convert_parser, train=_train_parser,
-    predict=_predict_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
+    predict=_predict_parser, section=_section_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
     export=_export_parser, runs=_runs_parser, compare=_compare_parser, report=_report_parser, explore=_explore_parser, recipes=_recipes_parser)
 
 EXAMPLES = """examples:

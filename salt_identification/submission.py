@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Score', 'score_masks', 'score_submission',
-           'note_doubts', 'tune_run', 'find_cut', 'Prediction', 'predict_submission', 'average_maps', 'vote',
-           'ensemble']
+           'note_doubts', 'tune_run', 'find_cut', 'Prediction', 'predict_submission', 'predict_sections',
+           'average_maps', 'vote', 'ensemble']
 
 # %% ../nbs/10_submission.ipynb #2639cdd4
 from collections import deque
@@ -23,8 +23,8 @@ from .files import SaltError, check_range, new_file, new_folder, read_json, read
 from .learner import SaltLearner, load_run, run_folders
 from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
-from .tiles import Source, Survey, as_survey
-from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_tiles, write_maps
+from .tiles import Source, Survey, as_survey, read_image
+from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_section, predict_tiles, write_maps
 from .uncertainty import Familiar, Review, doubt_table, expected_precision, fit_familiar, fit_review
 
 # %% ../nbs/10_submission.ipynb #210123c2
@@ -268,12 +268,13 @@ def _beside(paths, name):
     return [f for f in files if f.exists()]
 
 def find_cut(
-    paths # A run, a folder of runs, or a list of either
+    paths, # A run, a folder of runs, or a list of either
+    expected:bool=True # An `ExpectedCut`, if there is one; else one threshold for all
 )->tuple: # (threshold or `ExpectedCut`, smallest area), as for `to_masks`
     "Find the cut of runs or of their folder, or the mean of several; 0.5 and no smallest area where there is none"
     cuts = [read_json(f) for f in _beside(paths, 'cut.json')]
     if not cuts: return .5, 0
-    if all('sharpness' in c for c in cuts):
+    if expected and all('sharpness' in c for c in cuts):
         sharpness, shift = np.transpose([[c['sharpness'], c['shift']] for c in cuts])
         return ExpectedCut(float(np.exp(np.log(sharpness).mean())), float(shift.mean())), 0
     return float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))
@@ -440,6 +441,43 @@ def predict_submission(
     pieces = _pieces(learners, survey, tta, bs, progress)
     doubts = _Doubts(runs) if uncertainty else None
     return _write_all(pieces, survey, (out, masks, maps, uncertainty), (*cut, holes), dtype, overwrite, doubts)
+
+# %% ../nbs/10_submission.ipynb #6a379c70
+def _section_names(files):
+    "name -> file; no two of the same name"
+    names = [Path(f).stem for f in files]
+    if not names: raise SaltError('there is no section to predict; name at least one file')
+    twice = next((i for i in names if names.count(i) > 1), None)
+    if twice: raise SaltError(f'two sections are called {twice}, and their masks would be; rename one')
+    return dict(zip(names, files))
+
+# %% ../nbs/10_submission.ipynb #1e67bcb2
+def predict_sections(
+    runs, # A run, a folder of runs, a list of either, or a list of learners
+    files, # Pictures or `.npy` files of bytes, of any size, as for `read_image`
+    out, # Folder to make: a mask `NAME.png` for each section
+    maps:bool=False, # Beside it the probabilities, `NAME.npy`, (n,H,W) half floats
+    threshold:float|None=None, # Probability above which a pixel is salt; None for what training found
+    min_area:int|None=None, # Masks of fewer pixels become empty; None likewise
+    overlap:float=.5, # As for `predict_section`
+    tta:str='flip', # As for `predict_section`
+    bs:int=32, # Windows in a batch
+    device=None, # None for a GPU if there is one
+    overwrite:bool=False, # Replace the folder
+    progress=None # Called with (done, all)
+)->list: # Paths of the masks
+    "Predict sections of any size, and write their masks"
+    names, (given, ready) = _section_names(files), _given(runs)
+    learners, found = (given, (.5, 0)) if ready else (load_runs(given, device), find_cut(given, expected=False))
+    cut = [f if v is None else v for f, v in zip(found, (threshold, min_area))]
+    with new_folder(out, overwrite) as d:
+        for k, (name, file) in enumerate(names.items()):
+            if progress: progress(k, len(names))
+            probs = predict_section(learners, read_image(file), None, overlap, tta, bs)
+            save_masks([name], to_masks(probs[None], *cut), d, classes=len(probs) > 1)
+            if maps: np.save(d/f'{name}.npy', probs.astype(np.float16))
+    if progress: progress(len(names), len(names))
+    return [Path(out)/f'{name}.png' for name in names]
 
 # %% ../nbs/10_submission.ipynb #fa802618
 def _mean_maps(means, stds):

@@ -20,9 +20,9 @@ from fastcore.basics import patch
 from torch import nn
 
 from .augment import View, crop_to, pad_to_multiple
-from .data import to_input
+from .data import SaltDataLoaders, to_input
 from .files import SaltError, check_range, check_room, new_folder, read_json, write_json
-from .learner import SaltLearner, load_run, run_folders
+from .learner import SaltLearner, load_run, read_config, run_folders
 from .tiles import Tiles, as_survey
 
 # %% ../nbs/09_tta.ipynb #298a1492
@@ -182,18 +182,24 @@ def _windows(section, tile, overlap):
     rows, cols = (_starts(a, b, check_range('overlap', overlap, 0, .9)) for a, b in zip(section.shape, size))
     return size, [(r, c) for r in rows for c in cols]
 
+# %% ../nbs/09_tta.ipynb #c44d4317
+def _tile_size(learn):
+    "(height, width) of the tiles that a learner was trained on"
+    if isinstance(learn._dls, SaltDataLoaders): return learn._dls.train_tiles.size
+    return tuple(read_config(learn.path)['size'])
+
 # %% ../nbs/09_tta.ipynb #ed1d580b
 def predict_section(
     learn, # A `SaltLearner`, or a list of them
     section, # (H,W) bytes: depth or time down, place across
-    tile=(101,101), # (height, width) of the windows, pixels: that of the tiles in training
+    tile=None, # (height, width) of the windows, pixels; None for that of the tiles in training
     overlap:float=.5, # Share of a window that the next one sees again, 0 to .9
     tfms='flip', # As for `make_views`
     bs:int=32 # Windows in a batch
 )->np.ndarray: # (n_out,H,W) float32 probabilities
     "Predict a section of any size through windows that overlap"
     section = np.asarray(section)
-    size, places = _windows(section, tile, overlap)
+    size, places = _windows(section, tile or _tile_size(_several(learn)[0]), overlap)
     taper, total, weight = _taper(size), 0., torch.zeros(section.shape)
     for i in range(0, len(places), bs):
         at = [np.s_[r:r+size[0], c:c+size[1]] for r, c in places[i:i+bs]]
