@@ -915,6 +915,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'salt_identification/recipes.py'),
                                              'salt_identification.recipes._check_tfms': ( 'recipes.html#_check_tfms',
                                                                                           'salt_identification/recipes.py'),
+                                             'salt_identification.recipes._check_turns': ( 'recipes.html#_check_turns',
+                                                                                           'salt_identification/recipes.py'),
                                              'salt_identification.recipes._choose': ( 'recipes.html#_choose',
                                                                                       'salt_identification/recipes.py'),
                                              'salt_identification.recipes._cook': ('recipes.html#_cook', 'salt_identification/recipes.py'),

@@ -13,6 +13,7 @@ import _thread, copy, json, math, os, signal, subprocess, sys, tempfile, threadi
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -1105,13 +1106,13 @@ def _job(survey, run, **how):
     return dict(run=run, survey=where, tty=sys.stderr.isatty(), **how)
 
 # %% ../nbs/08_learner.ipynb #9ff650a7
-def _train_apart(survey, runs, k, minutes, overwrite, given, **kwargs):
+def _train_apart(survey, runs, k, minutes, overwrite, given, changes, **kwargs):
     "Train those of `runs` that are not finished, each in a process of its own, `k` at a time"
     todo, start = [i for i, run in enumerate(runs) if overwrite or not _is_finished(run)], time.monotonic()
     if todo: survey_groups(survey) if given.get('grouped', True) else survey.train
     minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
-    how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, given=given, threads=max(1, cores()//k))
-    _side_by_side([_job(survey, runs[i], fold=i, **how) for i in todo], k, given.get('quiet', False))
+    how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, threads=max(1, cores()//k))
+    _side_by_side([_job(survey, runs[i], fold=i, given=given | changes[i], **how) for i in todo], k, given.get('quiet', False))
 
 # %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(
@@ -1122,6 +1123,7 @@ def train_folds(
     overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
     nets:int|None=None, # Train the first so many folds only; None for all
     jobs:int|None=None, # Trainings at a time, each a process; None for one a core, but 1 on a GPU, or with parts of your own
+    turns:list|None=None, # Dicts of changes to the arguments, which the nets take in turn; None for nets alike
     **kwargs # For `train_run`
 )->list: # The runs' paths
     "Train one run for each fold"
@@ -1130,12 +1132,14 @@ def train_folds(
     if kwargs.get('epochs') or kwargs.get('steps'): minutes = None
     else: check_range('minutes', minutes, .05*n, 100_000)
     runs, k = [out/f'fold{i}' for i in range(n)], _jobs(jobs, n, minutes, kwargs)
+    changes = list(islice(cycle(turns or [{}]), n))
     for run in runs:
         if (run/'config.json').exists() and not overwrite: _check_folds(run, folds)
-    if k > 1: _train_apart(survey, runs, k, minutes, overwrite, kwargs, folds=folds)
+    if k > 1: _train_apart(survey, runs, k, minutes, overwrite, kwargs, changes, folds=folds)
     else:
         for i, run in enumerate(runs):
-            given = kwargs | dict(net=copy.deepcopy(kwargs.get('net')))
+            given = kwargs | changes[i]
+            given |= dict(net=copy.deepcopy(given.get('net')))
             _train_fold(survey, run, minutes and minutes/n, i, folds, overwrite, given)
     return runs
 

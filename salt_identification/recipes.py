@@ -61,7 +61,7 @@ def track_keys()->list: # Of str
         'quiet', 'overwrite', 'patience', 'keep'), *_arguments(salt_learner, 'dls', 'metrics', 'cbs'),
         *_arguments(Unet, 'encoder', 'n_in', 'n_out', 'weights')} - {'n_in'})
 
-PLAN_KEYS = ('nets', 'folds', 'passes')
+PLAN_KEYS = ('nets', 'folds', 'passes', 'turns')
 
 # %% ../nbs/10a_recipes.ipynb #78ed4ddc
 def _check_keys(where, table, known):
@@ -91,11 +91,21 @@ class Recipe:
     tta:str # Views that a prediction averages, as for `make_views`
     tracks:dict # 'weights' and 'random': a dict of arguments for `train_run`, and a list of `plans`
 
+# %% ../nbs/10a_recipes.ipynb #2b75d631
+def _check_turns(where, turns):
+    "Say it if `turns` are no changes that nets could take in turn"
+    if not isinstance(turns, list) or not all(isinstance(t, dict) for t in turns):
+        raise SaltError(f'{where} is {turns!r}, expected a list of tables, such as [{{}}, {{ loss = "bce" }}]')
+    for turn in turns:
+        _check_keys(where, turn, track_keys())
+        _check_tfms(where, turn.get('tfms', {}))
+
 # %% ../nbs/10a_recipes.ipynb #9e29bb9f
 def _read_plan(where, plan):
     "A plan with all its numbers"
     _check_keys(where, plan, [*PLAN_KEYS, *track_keys()])
     _check_tfms(where, plan.get('tfms', {}))
+    _check_turns(f'{where} turns', plan.get('turns', []))
     plan = dict(nets=1, folds=5, passes=0) | plan
     check_whole(f'{where}: folds', plan['folds'], 2, 100)
     check_whole(f'{where}: nets', plan['nets'], 1, plan['folds'])
@@ -319,7 +329,7 @@ def _train(survey, out, config, device, quiet):
     "Train the nets of a plan, or go on with it; their folders"
     plan, speed = config['plan'], config['speed']
     args = config['args'] | {k: v for k, v in plan.items() if k not in PLAN_KEYS} | dict(precision=speed['precision'])
-    return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=speed['jobs'],
+    return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=speed['jobs'], turns=plan.get('turns'),
         seed=config['seed'], keep='last', device=device, quiet=quiet, **args)
 
 # %% ../nbs/10a_recipes.ipynb #edc6f650
