@@ -15,7 +15,7 @@ from skimage.draw import polygon2mask
 
 from .files import SaltError, new_folder
 from .rle import save_masks
-from .tiles import Survey
+from .tiles import SUFFIXES, Survey
 
 # %% ../nbs/01b_annotations.ipynb #7c037b71
 def _filled(points, shape):
@@ -25,16 +25,23 @@ def _filled(points, shape):
     return polygon2mask(shape, points[:,::-1] - .5)
 
 # %% ../nbs/01b_annotations.ipynb #29749ed8
+def _check_runs(segmentation, shape):
+    "Say it if run lengths are those of a picture of another size"
+    size, counts = list(segmentation.get('size', shape)), segmentation['counts']
+    if size != list(shape): raise SaltError(f'run lengths are of {size[0]}x{size[1]} pixels, the image has {shape[0]}x{shape[1]}; is height or width wrong?')
+    if isinstance(counts, str) or sum(counts) == shape[0]*shape[1]: return
+    raise SaltError(f'run lengths cover {sum(counts)} pixels, the image has {shape[0]*shape[1]}; is height or width wrong?')
+
 def _coco_mask(segmentation, shape):
     "(H,W) bool of one annotation"
-    if isinstance(segmentation, list): return np.any([_filled(p, shape) for p in segmentation], 0) if segmentation else np.zeros(shape, bool)
+    if not segmentation: raise SaltError('an annotation has no outline, perhaps only a box; outline it, or delete it')
+    if isinstance(segmentation, list): return np.any([_filled(p, shape) for p in segmentation], 0)
+    _check_runs(segmentation, shape)
     counts = segmentation['counts']
-    if isinstance(counts, str):
-        try: from pycocotools import mask as tools
-        except ImportError: raise SaltError('run lengths are compressed; pip install pycocotools, or export polygons') from None
-        return tools.decode(dict(size=list(shape), counts=counts.encode())) > 0
-    if sum(counts) != shape[0]*shape[1]: raise SaltError(f'run lengths cover {sum(counts)} pixels, the image has {shape[0]*shape[1]}; is height or width wrong?')
-    return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T > 0
+    if not isinstance(counts, str): return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T > 0
+    try: from pycocotools import mask as tools
+    except ImportError: raise SaltError('run lengths are compressed; pip install pycocotools, or export polygons') from None
+    return tools.decode(dict(size=list(shape), counts=counts.encode())) > 0
 
 # %% ../nbs/01b_annotations.ipynb #0f6d59d0
 def _number_of(name, classes, where):
@@ -42,9 +49,22 @@ def _number_of(name, classes, where):
     if name in classes: return classes.index(name) + 1
     raise SaltError(f'{where} has the category {name!r}, which is not among the classes {", ".join(classes)}; add it (classes=, --classes)')
 
-def _read_json(path):
-    try: return json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as e: raise SaltError(f'{path} cannot be read as JSON ({e})') from None
+def _read_json(path, keys, what):
+    "A JSON file that has `keys`, as one of `what` does"
+    try: d = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError) as e: raise SaltError(f'{path} cannot be read as JSON ({e}); check the path') from None
+    lost = [k for k in keys if not isinstance(d, dict) or k not in d]
+    if lost: raise SaltError(f'{path} is no file of {what}: it has no {lost[0]}; pass the file that the tool exported')
+    return d
+
+def _by_name(pairs, where):
+    "dict name -> mask; paths of any system, of which no two end in the same name"
+    found = {}
+    for path, mask in pairs:
+        name = Path(path.replace('\\', '/')).name
+        if name in found: raise SaltError(f'{where} has two images called {name}; masks go by the name, so rename one')
+        found[name] = mask
+    return found
 
 # %% ../nbs/01b_annotations.ipynb #b8601656
 def coco_masks(
@@ -52,7 +72,7 @@ def coco_masks(
     classes=None # Names in the order of their numbers, from 1; None for those of the file
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of a COCO file; where annotations overlap, the later one counts"
-    d = _read_json(path)
+    d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
     names = {c['id']: c['name'] for c in d['categories']}
     classes = list(classes or names.values())
     masks = {i['id']: np.zeros((i['height'], i['width']), np.uint8) for i in d['images']}
@@ -60,7 +80,7 @@ def coco_masks(
         if a['image_id'] not in masks: raise SaltError(f'{path}: annotation {a.get("id")} is of image {a["image_id"]}, which is not in the file')
         m = masks[a['image_id']]
         m[_coco_mask(a['segmentation'], m.shape)] = _number_of(names[a['category_id']], classes, path)
-    return {Path(i['file_name']).name: masks[i['id']] for i in d['images']}
+    return _by_name([(i['file_name'], masks[i['id']]) for i in d['images']], path)
 
 # %% ../nbs/01b_annotations.ipynb #15bd84f0
 def _labelme_mask(shape, size):
@@ -81,16 +101,25 @@ def labelme_masks(
     classes=('salt',) # Names in the order of their numbers, from 1
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of Labelme's files; where shapes overlap, the later one counts"
-    masks = {}
+    pairs = []
     for path in sorted(Path(folder).glob('*.json')):
-        d = _read_json(path)
+        d = _read_json(path, ['imageHeight', 'imageWidth', 'imagePath', 'shapes'], 'Labelme')
         m = np.zeros((d['imageHeight'], d['imageWidth']), np.uint8)
         for s in d['shapes']: m[_labelme_mask(s, m.shape)] = _number_of(s['label'], list(classes), path)
-        masks[Path(d['imagePath'].replace('\\', '/')).name] = m
-    if not masks: raise SaltError(f'{folder} holds no JSON files of Labelme; check the path')
-    return masks
+        pairs.append((d['imagePath'], m))
+    if not pairs: raise SaltError(f'{folder} holds no JSON files of Labelme; check the path')
+    return _by_name(pairs, folder)
 
 # %% ../nbs/01b_annotations.ipynb #6cf39889
+def _pictures(folder):
+    "name -> path of the pictures in a folder"
+    return {p.name: p for p in sorted(Path(folder).iterdir()) if p.suffix.lower() in SUFFIXES and p.name[0] != '.'}
+
+def _empty_like(path):
+    "An empty mask of a picture's size"
+    try: return np.zeros(Image.open(path).size[::-1], np.uint8)
+    except OSError: raise SaltError(f'{path} is no image; replace or remove it') from None
+
 def survey_from_masks(
     masks:dict, # name of the image file -> (H,W) uint8, as `coco_masks` gives
     images, # Folder of the images
@@ -98,13 +127,14 @@ def survey_from_masks(
     overwrite:bool=False # Replace a folder that is there
 )->Survey: # In `out`
     "Write images and masks as a survey"
-    files = {p.name: p for p in sorted(Path(images).iterdir()) if p.suffix.lower() in ('.png', '.tif', '.tiff', '.jpg', '.jpeg', '.bmp')}
+    files = _pictures(images)
     lost = sorted(set(masks) - set(files))
     if lost: raise SaltError(f'{images} lacks {lost[0]} ({len(lost)} in all), which is annotated; check the folder')
+    every = {name: masks[name] if name in masks else _empty_like(p) for name, p in files.items()}
+    several = max(map(np.max, every.values())) > 1
     with new_folder(out, overwrite) as d:
         for part in ('images', 'masks'): (d/'train'/part).mkdir(parents=True)
         for name, p in files.items():
             shutil.copy(p, d/'train'/'images'/name)
-            m = masks[name] if name in masks else np.zeros(Image.open(p).size[::-1], np.uint8)
-            save_masks([p.stem], [m], d/'train'/'masks', classes=max(map(np.max, masks.values())) > 1)
+            save_masks([p.stem], [every[name]], d/'train'/'masks', classes=several)
     return Survey(out)

@@ -295,6 +295,6 @@ def tile_tfms(
 )->list: # For `batch_tfms`
     "Transforms for training, in the order in which they are applied"
     tfms = [DihedralTile(p=1.)] if dihedral else [FlipTile()] if flip else []
-    for cls, arg in ((AffineTile, affine), (LightTile, light), (CutMixTile, cutmix)):
+    for cls, arg in ((AffineTile, affine), (CutMixTile, cutmix), (LightTile, light)):
         if arg: tfms.append(cls(**arg) if isinstance(arg, dict) else cls())
     return tfms

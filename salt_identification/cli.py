@@ -172,6 +172,12 @@ def _audit_parser(sub):
     _share(p, 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #7e1a51eb
+class _Noted(argparse.Action):
+    "Keep a value, and note that it was given, be it the default or not"
+    def __call__(self, parser, args, value, flag=None):
+        setattr(args, self.dest, value)
+        args.given = {*getattr(args, 'given', ()), self.dest}
+
 TRAIN_ARGS = [
     ('--seed', int, 0, 'same seed and steps, same run'),
     ('--epochs', int, None, 'passes over the tiles, in place of minutes'),
@@ -257,7 +263,8 @@ def _best_start(args):
         return {}
     _, settings, _, why = pick_track(read_recipe('quick'), weights, args.net)
     if not args.quiet: _say(why)
-    return {k: v for k, v in settings.items() if getattr(args, k, None) == _DEFAULTS.get(k)} | dict(weights=weights)
+    given = getattr(args, 'given', ())
+    return {k: v for k, v in settings.items() if k not in given and getattr(args, k, None) == _DEFAULTS.get(k)} | dict(weights=weights)
 
 # %% ../nbs/11_cli.ipynb #29e7934d
 def _check_recipe(args):
@@ -318,7 +325,8 @@ def _train_parser(sub):
     p.add_argument('--n-folds', type=int, default=5, help='how many folds there are')
     p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
     p.add_argument('--jobs', type=int, help='with --folds, how many to train at a time; one a core unless told')
-    for flag, kind, default, text in TRAIN_ARGS: p.add_argument(flag, type=kind, default=default, help=text)
+    for flag, kind, default, text in TRAIN_ARGS:
+        p.add_argument(flag, type=kind, default=default, help=text, action=_Noted)
     p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
     p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down')
     p.add_argument('--affine', action='store_true', help='small turns, shifts and scales')
@@ -676,8 +684,8 @@ def _args(argv):
 def _how_on(args):
     "What is left of a command that was stopped, and how to go on"
     if args.fn is _demo: return f'begin anew with: saltid demo --out {_quote(args.out)} --overwrite'
-    run = Path(args.out if args.fn is _train else args.run if args.fn is _resume else os.devnull)
-    if not [*run.glob('config.json'), *run.glob('*/config.json')]: return 'nothing was written'
+    run = Path(args.out if args.fn in (_train, _repeat) else args.run if args.fn is _resume else os.devnull)
+    if not [*run.glob('config.json'), *run.glob('recipe.json'), *run.glob('*/config.json')]: return 'nothing was written'
     if getattr(args, 'folds', None): return 'the same command goes on'
     return f'go on with: saltid resume {_quote(run)}'
 

@@ -244,12 +244,12 @@ def choose(self:Explorer,
 ):
     "Show a tile large"
     import ipywidgets as w
-    self.at = i
+    new, self.at = i != self.at, i
     if i is None: return
     views = self._views(i)
     box = lambda name, v: w.VBox([w.Label(name), w.Image(value=_png(v), format='png', width=200)])
     self.large.children = [box(*v) for v in views.items()]
-    self.note.value = self.tiles.review.get(self.tiles.table.id[i], '')
+    if new: self.note.value = self.tiles.review.get(self.tiles.table.id[i], '')
 
 # %% ../nbs/10d_explore.ipynb #fa830e8d
 @patch

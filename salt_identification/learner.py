@@ -9,7 +9,7 @@ __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'net_spec', 'make_net', 'SaltLearner'
            'plan_jobs', 'train_folds', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
-import _thread, copy, json, math, os, signal, subprocess, sys, tempfile, threading, time
+import _thread, copy, json, math, os, platform, re, signal, subprocess, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -101,13 +101,26 @@ class SaltLearner(_LateData, Learner):
 
 # %% ../nbs/08_learner.ipynb #33ce4df3
 @patch
+def _release(self:SaltLearner):
+    "Take back whatever a callback has changed for a time"
+    for cb in self.cbs:
+        if hasattr(cb, 'release'): cb.release()
+
+@patch
 def fit(self:SaltLearner, *args, **kwargs):
     "Train, and leave nothing behind when interrupted"
     try: return super(SaltLearner, self).fit(*args, **kwargs)
     except BaseException as e:
-        for cb in self.cbs:
-            if hasattr(cb, 'release'): cb.release()
+        self._release()
         if isinstance(e, SaltError): e.args = (str(e).split(':\n\t', 1)[-1],)
+        raise
+
+@patch
+def _do_epoch_validate(self:SaltLearner, *args, **kwargs):
+    "Validate or predict, and leave nothing behind when interrupted"
+    try: return super(SaltLearner, self)._do_epoch_validate(*args, **kwargs)
+    except BaseException:
+        self._release()
         raise
 
 # %% ../nbs/08_learner.ipynb #7ed3b6a7
@@ -261,7 +274,7 @@ def measure_speed(
         learn.dls.train.steps = None
         learn.fit(10_000, cbs=watch)
         x = next(iter(learn.dls.valid))[0]
-        valid = shortest_time(lambda: learn.forward(x), 1)*len(learn.dls.valid_tiles)/len(x)
+        valid = shortest_time(lambda: learn.forward(x).cpu(), 1)*len(learn.dls.valid_tiles)/len(x)
     return float(np.diff(watch.times)[1:].mean()), valid*1.2
 
 # %% ../nbs/08_learner.ipynb #f0c94bc1
@@ -310,6 +323,10 @@ def _check_out(out, overwrite):
     raise SaltError(f'{out} is no run, and only a run is overwritten; name another folder, or clear it yourself')
 
 # %% ../nbs/08_learner.ipynb #df0dfa56
+def _versions():
+    "What a run was made with, besides this library"
+    return dict(torch=torch.__version__, python=platform.python_version())
+
 def new_run(
     out, # The folder to make
     config:dict, # Settings
@@ -318,7 +335,7 @@ def new_run(
     "Begin a run folder"
     out = Path(out)
     _check_out(out, overwrite)
-    with new_folder(out, overwrite) as d: write_json(d/'config.json', dict(version=__version__, **config))
+    with new_folder(out, overwrite) as d: write_json(d/'config.json', dict(version=__version__, **config | _versions()))
     return out
 
 # %% ../nbs/08_learner.ipynb #79caab87
@@ -705,6 +722,8 @@ def train_run(
 # %% ../nbs/08_learner.ipynb #2a0f1404
 def _precision_here(was, device, same=False):
     "The precision in which a run that `was` trained in one goes on here; the `same`, if there is a way"
+    old_card = device.type == 'cuda' and was == 'bf16' and torch.cuda.get_device_capability(device)[0] < 8
+    if old_card: return 'fp16'
     if device.type == 'cuda' or was == 'float32' or same and was == 'bf16': return was
     return 'bf16' if device.type == 'cpu' and not bf16_slow() else 'float32'
 
@@ -877,7 +896,8 @@ def run_folders(
     "Find the runs at `path`"
     path = Path(path)
     if (path/'config.json').exists(): return [path]
-    found = sorted(p.parent for p in path.glob('*/config.json')) if path.is_dir() else []
+    natural = lambda p: [int(t) if t.isdigit() else t for t in re.split(r'(\d+)', p.name)] # fold2 before fold10
+    found = sorted((p.parent for p in path.glob('*/config.json')), key=natural) if path.is_dir() else []
     if not found: raise SaltError(f'no run at {path}; check the path, or train first: saltid train DATA --out {path}')
     return found
 
@@ -1131,8 +1151,8 @@ def train_folds(
     n = folds if nets is None else check_whole('nets', nets, 1, folds)
     if kwargs.get('epochs') or kwargs.get('steps'): minutes = None
     else: check_range('minutes', minutes, .05*n, 100_000)
-    runs, k = [out/f'fold{i}' for i in range(n)], _jobs(jobs, n, minutes, kwargs)
-    changes = list(islice(cycle(turns or [{}]), n))
+    runs, changes = [out/f'fold{i}' for i in range(n)], list(islice(cycle(turns or [{}]), n))
+    k = min(_jobs(jobs, n, minutes, kwargs | c) for c in changes)
     for run in runs:
         if (run/'config.json').exists() and not overwrite: _check_folds(run, folds)
     if k > 1: _train_apart(survey, runs, k, minutes, overwrite, kwargs, changes, folds=folds)

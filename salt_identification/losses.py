@@ -207,7 +207,7 @@ class SumLoss(TileLoss):
     ):
         super().__init__(reduction)
         self.losses = nn.ModuleList([_part(l) for l in losses])
-        self.weights = [check_range('a weight', w, 0, 1e6) for w in weights or [1.]*len(self.losses)]
+        self.weights = [check_range('a weight', w, 0, 1e6) for w in ([1.]*len(self.losses) if weights is None else weights)]
         if not 0 < len(self.losses) == len(self.weights):
             raise SaltError(f'{len(self.losses)} losses have {len(self.weights)} weights; give one each')
 

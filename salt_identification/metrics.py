@@ -24,7 +24,7 @@ from .files import SaltError, check_range
 # %% ../nbs/07_metrics.ipynb #59bf9f87
 def _numbers(x, name):
     "`x` as a plain tensor (N,H,W) of class numbers or booleans"
-    x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.require(x, requirements='W'))
+    x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.require(x, requirements='CW'))
     if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > .5')
     if x.ndim != 3:
         raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
@@ -45,6 +45,13 @@ def _overlaps(a, b):
     return torch.as_tensor(np.stack([_count_bits(o).sum(1, dtype=np.int64) for o in (p & q, p, q)], 1))
 
 # %% ../nbs/07_metrics.ipynb #85d8e575
+def _all_counted(counts, pixels):
+    "`counts`, if each tile has as many `pixels` in them as it has"
+    odd = (counts[:,1:].sum(2) != pixels).any(1)
+    if not odd.any(): return counts
+    raise SaltError(f'tile {int(odd.int().argmax())} has a class number above {counts.shape[2]-1}; '
+        'pass n_classes, the largest number plus 1')
+
 def tile_counts(
     preds, # (N,H,W) booleans or class numbers, array or tensor
     targs, # (N,H,W) truth, likewise
@@ -56,7 +63,7 @@ def tile_counts(
     if p.shape != t.shape:
         raise SaltError(f'preds have shape {tuple(p.shape)}, targs {tuple(t.shape)}; crop or resize preds to the masks')
     t = t.to(p.device)
-    if n_classes > 1: return torch.stack([_overlaps(p == k, t == k) for k in range(n_classes)], 2)
+    if n_classes > 1: return _all_counted(torch.stack([_overlaps(p == k, t == k) for k in range(n_classes)], 2), p[:1].numel())
     both, pred, targ = (salt := _overlaps(p, t)).unbind(1)
     rock = p[0].numel() - torch.stack([pred + targ - both, pred, targ], 1) if len(p) else salt
     return torch.stack([rock, salt], 2)
@@ -66,10 +73,6 @@ def _areas(counts):
     "Overlap, union and sum of areas, each (N,K) pixels without the background"
     c = counts.cpu().numpy()
     if not len(c): raise SaltError('there are no tiles to score; pass at least one')
-    odd = c[:,1].sum(1) != c[:,2].sum(1)
-    if odd.any():
-        raise SaltError(f'tile {odd.argmax()} has a class number above {c.shape[2]-1}; '
-            'pass n_classes, the largest number plus 1')
     inter, pred, targ = c[:,0,1:], c[:,1,1:], c[:,2,1:]
     return inter, pred + targ - inter, pred + targ
 

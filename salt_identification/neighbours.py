@@ -283,7 +283,7 @@ def survey_neighbours(
     ids, images = [i for p in parts for i in p.ids], np.concatenate([p.images for p in parts])
     masks = np.zeros_like(images)
     if s.ids and s.has_masks: masks[:len(parts[0])] = parts[0].masks
-    return Tiles(ids, images, masks), known_neighbours(images, margin)
+    return Tiles(ids, images, masks), known_neighbours(parts, margin)
 
 def count_touching(
     pairs:pd.DataFrame, # As `find_neighbours` gives them

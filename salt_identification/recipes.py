@@ -25,7 +25,7 @@ from .files import SaltError, check_range, check_whole, new_folder, read_json, w
 from salt_identification.learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, train_folds,
     train_run, use_threads)
 from .metrics import best_cut, cross_cut, score_interval, tile_precision
-from .neighbours import survey_neighbours
+from .neighbours import known_neighbours
 from .submission import find_cut, note_doubts, predict_submission
 from .tiles import as_survey
 from .tta import make_views, open_maps, predict_tiles, write_maps
@@ -119,6 +119,7 @@ def _read_track(where, track):
     _check_keys(where, track, ['plans', *track_keys()])
     _check_tfms(where, track.get('tfms', {}))
     plans = track.get('plans') or [{}]
+    if not isinstance(plans, list): raise SaltError(f'{where}: plans is one table; write [[...]] with two brackets, for the first of a list')
     return track | dict(plans=[_read_plan(f'{where} plan {i}', p) for i, p in enumerate(plans, 1)])
 
 # %% ../nbs/10a_recipes.ipynb #cd71cc72
@@ -285,7 +286,7 @@ def _touching(survey):
     "Share of the unlabelled tiles that touch a labelled one"
     n, m = len(survey.train), len(survey.test_ids)
     if not m: return 0.
-    a, b = survey_neighbours(survey)[1][['a', 'b']].to_numpy().T
+    a, b = known_neighbours([survey.train, survey.test])[['a', 'b']].to_numpy().T
     return len({*b[(a < n) & (b >= n)], *a[(b < n) & (a >= n)]})/m
 
 # %% ../nbs/10a_recipes.ipynb #2b13d180
@@ -298,7 +299,7 @@ def estimate_score(
     masks, groups = survey.train.masks[where], survey_groups(survey)[where]
     scores, cut = _judge(probs, masks, groups)
     low, high, graded = _interval(scores, groups, len(survey.test_ids) or len(survey.train))
-    nothing = float((masks.reshape(len(masks), -1).max(1) == 0).mean())
+    nothing = float(tile_precision(np.zeros_like(masks), masks, max(1, probs.shape[1])).mean())
     return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey), **cut)
 
 # %% ../nbs/10a_recipes.ipynb #f0a22eea
@@ -370,7 +371,8 @@ def _settings(recipe, minutes, weights, net, seed):
     if weights and weights != 'imagenet': weights = str(Path(weights).resolve())
     track, args, plans, why = pick_track(r, weights, net, why)
     minutes = r.minutes if minutes is None else check_range('minutes', minutes, .1, 100_000)
-    return dict(version=__version__, recipe=r.name, about=r.about, track=track, why=why, minutes=minutes, seed=seed, tta=r.tta,
+    file = str(recipe) if str(recipe) in recipe_names() else str(recipe_path(recipe).resolve())
+    return dict(version=__version__, recipe=r.name, file=file, net=net, about=r.about, track=track, why=why, minutes=minutes, seed=seed, tta=r.tta,
         args=args, plans=plans)
 
 # %% ../nbs/10a_recipes.ipynb #b5e38073
@@ -379,7 +381,7 @@ def _begin(out, settings, overwrite):
     there = out/'recipe.json'
     if there.exists() and not overwrite:
         config = read_json(there)
-        odd = [k for k, v in settings.items() if k != 'why' and config.get(k) != v]
+        odd = [k for k, v in settings.items() if k not in ('why', 'file') and config.get(k) != v]
         if not odd: return config
         raise SaltError(f'{out} was begun with another {", ".join(odd)}; pass --overwrite (overwrite=True), or name another')
     full = out.exists() and (not out.is_dir() or any(out.iterdir()))

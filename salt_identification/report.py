@@ -7,14 +7,13 @@ __all__ = ['STYLE', 'COVERAGES', 'Html', 'write_page', 'HeldOut', 'cross_doubt',
            'write_report', 'Comparison', 'compare_runs']
 
 # %% ../nbs/10b_report.ipynb #43db58a0
-import base64, io, json, platform
+import base64, io, json
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from fastcore.basics import patch
 
 from . import __version__
@@ -196,7 +195,7 @@ def _outcome(run, seen):
         low, high = score_interval(seen.scores, seen.groups)
         text = (f'Score <b>{seen.scores.mean():.3f}</b> on {len(seen.scores)} held-out tiles, between {low:.3f} and {high:.3f} (95 %). '
             'The best epoch and the cut were chosen on the same tiles, so it flatters a little.')
-    empty = (seen.tiles.masks.reshape(len(seen.scores), -1).max(1) == 0).mean()
+    empty = tile_precision(np.zeros_like(seen.tiles.masks), seen.tiles.masks, max(1, seen.probs.shape[1])).mean()
     return Html(f'<p class="lead">{text}</p><p>Predicting nothing scores {empty:.3f} on them.</p>')
 
 # %% ../nbs/10b_report.ipynb #aa07be79
@@ -208,7 +207,7 @@ def _settings(runs):
         folds=f'{", ".join(str(f) for f in t["fold"])} of {c["data"]["n_folds"]}, tiles that touch {"kept together" if c["data"]["grouped"] else "may be apart"}',
         net=net.get('encoder', c['net']['kind']), weights=c['weights'] or 'random', loss=c['loss'], transforms=json.dumps(c['train']['tfms']),
         epochs=', '.join(map(str, t['epochs'])), minutes=', '.join(f'{m:.1f}' for m in t['minutes']), precision=c['precision'], seed=c['data']['seed'],
-        **{k: c['learner'][k] for k in ('lr', 'wd', 'ema')}, version=f'salt_identification {c["version"]}, torch {torch.__version__}, Python {platform.python_version()}')
+        **{k: c['learner'][k] for k in ('lr', 'wd', 'ema')}, version=f'salt_identification {c["version"]}, torch {c.get("torch", "?")}, Python {c.get("python", "?")}')
     return _table(['what', 'value'], rows.items())
 
 # %% ../nbs/10b_report.ipynb #9109d219
@@ -265,11 +264,17 @@ def _tile_pictures(seen):
         yield Html(_picture(fig, f'{title}: tiles {", ".join(titles[:6])}, the truth in green, the prediction in orange', 'jpeg'))
 
 # %% ../nbs/10b_report.ipynb #9a86fae4
+def _recipe_line(config):
+    "The command that cooks the recipe of `config` once more"
+    net = f' --net {config["net"]}' if config.get('net') else ''
+    return (f'saltid train "{config["survey"]}" --recipe "{config.get("file", config["recipe"])}" --minutes {config["minutes"]:g} '
+        f'--weights "{config["args"].get("weights") or "none"}"{net} --seed {config["seed"]} --out NEW')
+
 def _again(run, runs):
     "How to do it once more"
     recipe = Path(run)/'recipe.json'
     config = read_json(recipe) if recipe.exists() else read_config(runs[0])
-    line = f'saltid train "{config["survey"]}" --recipe {config["recipe"]} --minutes {config["minutes"]:g} --seed {config["seed"]} --out NEW' if recipe.exists() else f'saltid repeat "{runs[0]}" --out NEW'
+    line = _recipe_line(config) if recipe.exists() else f'saltid repeat "{runs[0]}" --out NEW'
     text = json.dumps(config, indent=1, default=str)
     return Html(f'<h2>Once more</h2><pre>{escape(line)}</pre><details><summary>All settings</summary><pre>{escape(text)}</pre></details>')
 

@@ -78,13 +78,13 @@ def _check_twice(ids, what):
     raise SaltError(f'{what}: tile {next(i for i in ids if ids.count(i) > 1)} is there twice; give each tile once')
 
 # %% ../nbs/10_submission.ipynb #927ac0c8
-def _check_ids(ids, wanted, what):
+def _check_ids(ids, wanted, what, other='the sample file'):
     "Each wanted id once, and no other"
     _check_twice(ids, what)
     sets = set(wanted) - set(ids), set(ids) - set(wanted)
     missing, unknown = (f'{min(s)} ({len(s)} in all)' if s else None for s in sets)
-    if missing: raise SaltError(f'{what} lacks tile {missing}; predict every tile of the sample file')
-    if unknown: raise SaltError(f'{what} has tile {unknown}, which the sample file does not have; leave it out')
+    if missing: raise SaltError(f'{what} lacks tile {missing}; predict every tile of {other}')
+    if unknown: raise SaltError(f'{what} has tile {unknown}, which {other} does not have; leave it out')
 
 # %% ../nbs/10_submission.ipynb #ad8d15a6
 def _order(ids, sample):
@@ -213,7 +213,7 @@ def score_submission(
     "Score a submission against known masks"
     sub = read_table(submission, ['id', 'rle_mask'])['id'].tolist()
     names, true, shape = _truth(Path(truth), sub, shape)
-    _check_ids(sub, names, str(submission))
+    _check_ids(sub, names, str(submission), str(truth))
     ids, preds = read_submission(submission, shape)
     return score_masks(ids, preds, np.stack([true[i] for i in ids]))
 
@@ -338,7 +338,7 @@ def _load(runs, device, out, threshold=None, min_area=None, loader=None):
     given, ready = _given(runs)
     learners = given if ready else (loader or load_runs)(given, device)
     _check_one_class(learners, out)
-    found = (.5, 0) if ready else find_cut(given)
+    found = (.5, 0) if ready else find_cut(given, expected=threshold is None)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
 
 # %% ../nbs/10_submission.ipynb #772b4429
@@ -507,7 +507,7 @@ def vote(
     files = [dict(zip(*read_submission(p, shape))) for p in submissions]
     if not files: raise SaltError('there are no submissions to vote; give at least one')
     ids = list(files[0])
-    for p, f in zip(submissions, files): _check_ids(list(f), ids, str(p))
+    for p, f in zip(submissions, files): _check_ids(list(f), ids, str(p), str(submissions[0]))
     salt = np.stack([sum(f[i].astype(int) for f in files)*2 > len(files) for i in ids])
     return write_submission(ids, salt, out, overwrite=overwrite)
 

@@ -41,7 +41,7 @@ class Tiles:
 # %% ../nbs/01_tiles.ipynb #4dce999b
 def _positions(ids, idx):
     "Positions among `ids` of a slice, numbers, booleans, or ids"
-    every = np.arange(len(ids))
+    every, idx = np.arange(len(ids)), [idx] if isinstance(idx, str) else idx
     if isinstance(idx, (slice, int, np.integer)): return np.atleast_1d(every[idx])
     if len(idx) and isinstance(idx[0], str):
         at = {id: i for i, id in enumerate(ids)}
@@ -195,8 +195,9 @@ class Source:
     def __init__(self, path):
         self.path = Path(path)
         self._zip = _open_zip(self.path) if self.path.is_file() else None
-        self.names = {'images': {}, 'masks': {}}
-        for name in self._zip.namelist() if self._zip else _folder_names(self.path):
+        self.names, files = {'images': {}, 'masks': {}}, self._zip.namelist() if self._zip else _folder_names(self.path)
+        self._raw = {Path(name): name for name in files} if self._zip else {} # a zip may say ./images/a.png
+        for name in files:
             if found := _kind(name): self._add(*found, Path(name))
 
     def _add(self, kind, id, p):
@@ -210,7 +211,7 @@ class Source:
 def read(self:Source, kind, id):
     "The bytes of a file; `kind` is 'images' or 'masks'"
     name = self.names[kind][id]
-    return self._zip.read(name.as_posix()) if self._zip else (self.path/name).read_bytes()
+    return self._zip.read(self._raw[name]) if self._zip else (self.path/name).read_bytes()
 
 # %% ../nbs/01_tiles.ipynb #53baf77b
 def _labels(img):
@@ -525,7 +526,7 @@ def _binary(self):
     for id in _spread(self.ids):
         try:
             if _is_binary(_labels(_open(self.sources['train'], 'masks', id))): return True
-        except SaltError: continue
+        except Exception: continue # whoever reads that tile says what is wrong with it
     return False
 
 _cached('_binary', _binary, 'Do the mask files hold 0 and the highest value?')

@@ -108,6 +108,7 @@ class CPUAutocast(Callback):
     "Run the net's forward in bf16 on the CPU"
     order = 10
     def before_batch(self):
+        self.release()
         self.autocast = autocast('bf16', 'cpu')
         self.autocast.__enter__()
     def after_pred(self):
@@ -207,7 +208,8 @@ class LossProgress(Callback):
     first_epoch = 0
     def before_batch(self):
         if not hasattr(self.loss_func, 'progress'): return
-        self.loss_func.progress, self.loss_func.epoch = self.pct_train, self.first_epoch + self.epoch
+        progress, epoch = getattr(self.learn, 'pct_train', 1.), getattr(self.learn, 'epoch', 0) # before a first fit: as at the end
+        self.loss_func.progress, self.loss_func.epoch = progress, self.first_epoch + epoch
 
 # %% ../nbs/07a_training.ipynb #82434056
 def _pack_opt(opt):
@@ -422,8 +424,8 @@ def after_train(self:PlanClock):
 
 # %% ../nbs/07a_training.ipynb #a642df70
 class EpochStop(Callback):
-    "End an epoch that takes far more than its share of the time"
-    order = 100
+    "End an epoch that takes far more than its share of the time; the last one after a short way down"
+    order, settling = 100, False
     def __init__(self,
         clock:PlanClock # Of this training
     ):
@@ -431,9 +433,15 @@ class EpochStop(Callback):
 
     def after_batch(self):
         c, i = self.clock, self.clock.first_epoch + self.learn.epoch
-        if not self.learn.training or c.spent < c.limit or c.position >= c.plan.ends[i]: return
-        c.plan.ends[i] = c.position
-        raise CancelTrainException()
+        if not self.learn.training: return
+        if self.settling and c.position >= c.plan.ends[i]: raise CancelTrainException()
+        left = c.plan.ends[i] - c.position
+        if c.spent < c.limit or left <= 0: return
+        if i < c.plan.epochs - 1:
+            c.plan.ends[i] = c.position
+            raise CancelTrainException()
+        few = min(left, max(1, (c.plan.ends[i] - c.done)//20))
+        c.plan, c.limit, self.settling = replan(c.plan, c.position, few), math.inf, True
 
 # %% ../nbs/07a_training.ipynb #49cbb453
 @patch

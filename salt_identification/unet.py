@@ -696,7 +696,7 @@ def summary(
     n_in:int|None=None # Channels of the image; None to ask the net's `config`
 )->pd.DataFrame: # stage, shape of its output, parameters
     "Write down the shapes of a net's stages"
-    n_in = n_in or getattr(net, 'config', {}).get('n_in', 1)
+    n_in = n_in or getattr(net.net if isinstance(net, PadCrop) else net, 'config', {}).get('n_in', 1)
     names, modules = zip(*_stages(net))
     outs = _outputs(net, modules, next(net.parameters()).new_zeros(1, n_in, *size))
     shapes = [tuple((o[-1] if isinstance(o, (list, tuple)) else o).shape[1:]) for o in outs]
