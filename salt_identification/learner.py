@@ -668,7 +668,7 @@ def _begin(learn, out, config, start, quiet, plan=None):
     plan = plan or _plan(learn, t['minutes'], t['epochs'], t['steps'], start)
     clock = PlanClock(plan, _budget(t), spent=time.monotonic() - start)
     config = config | dict(train=t | dict(threads=torch.get_num_threads()), plan=asdict(plan))
-    write_json(out/'config.json', dict(version=__version__) | config, overwrite=True)
+    write_json(out/'config.json', dict(version=__version__) | _versions() | config, overwrite=True)
     set_seed(t['seed'])
     return _sit(learn, out, config, clock, quiet=quiet)
 
