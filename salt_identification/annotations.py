@@ -24,7 +24,7 @@ def _filled(points, shape):
     if len(points) < 3: raise SaltError(f'a polygon has {len(points)} corners; it needs three')
     return polygon2mask(shape, points[:,::-1] - .5)
 
-# %% ../nbs/01b_annotations.ipynb #29749ed8
+# %% ../nbs/01b_annotations.ipynb #da2f161c
 def _check_runs(segmentation, shape):
     "Say it if run lengths are those of a picture of another size"
     size, counts = list(segmentation.get('size', shape)), segmentation['counts']
@@ -32,6 +32,7 @@ def _check_runs(segmentation, shape):
     if isinstance(counts, str) or sum(counts) == shape[0]*shape[1]: return
     raise SaltError(f'run lengths cover {sum(counts)} pixels, the image has {shape[0]*shape[1]}; is height or width wrong?')
 
+# %% ../nbs/01b_annotations.ipynb #29749ed8
 def _coco_mask(segmentation, shape):
     "(H,W) bool of one annotation"
     if not segmentation: raise SaltError('an annotation has no outline, perhaps only a box; outline it, or delete it')
@@ -110,7 +111,7 @@ def labelme_masks(
     if not pairs: raise SaltError(f'{folder} holds no JSON files of Labelme; check the path')
     return _by_name(pairs, folder)
 
-# %% ../nbs/01b_annotations.ipynb #6cf39889
+# %% ../nbs/01b_annotations.ipynb #8bdedd71
 def _pictures(folder):
     "name -> path of the pictures in a folder"
     return {p.name: p for p in sorted(Path(folder).iterdir()) if p.suffix.lower() in SUFFIXES and p.name[0] != '.'}
@@ -120,6 +121,7 @@ def _empty_like(path):
     try: return np.zeros(Image.open(path).size[::-1], np.uint8)
     except OSError: raise SaltError(f'{path} is no image; replace or remove it') from None
 
+# %% ../nbs/01b_annotations.ipynb #6cf39889
 def survey_from_masks(
     masks:dict, # name of the image file -> (H,W) uint8, as `coco_masks` gives
     images, # Folder of the images

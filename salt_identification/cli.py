@@ -171,13 +171,14 @@ def _audit_parser(sub):
     p.add_argument('--page', help='an HTML page to write, with pictures')
     _share(p, 'quiet', 'overwrite')
 
-# %% ../nbs/11_cli.ipynb #7e1a51eb
+# %% ../nbs/11_cli.ipynb #9c2f6bec
 class _Noted(argparse.Action):
     "Keep a value, and note that it was given, be it the default or not"
     def __call__(self, parser, args, value, flag=None):
         setattr(args, self.dest, value)
         args.given = {*getattr(args, 'given', ()), self.dest}
 
+# %% ../nbs/11_cli.ipynb #7e1a51eb
 TRAIN_ARGS = [
     ('--seed', int, 0, 'same seed and steps, same run'),
     ('--epochs', int, None, 'passes over the tiles, in place of minutes'),

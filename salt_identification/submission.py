@@ -333,12 +333,12 @@ def _given(runs):
     if not given: raise SaltError('there is no run to predict with; name at least one')
     return given, isinstance(given[0], SaltLearner)
 
-def _load(runs, device, out, threshold=None, min_area=None, loader=None):
+def _load(runs, device, out, threshold=None, min_area=None, loader=None, expected=True):
     "(learners, (threshold, min_area)): as given, else as found for the runs"
     given, ready = _given(runs)
     learners = given if ready else (loader or load_runs)(given, device)
     _check_one_class(learners, out)
-    found = (.5, 0) if ready else find_cut(given, expected=threshold is None)
+    found = (.5, 0) if ready else find_cut(given, expected and threshold is None)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
 
 # %% ../nbs/10_submission.ipynb #772b4429
@@ -467,9 +467,7 @@ def predict_sections(
     progress=None # Called with (done, all)
 )->list: # Paths of the masks
     "Predict sections of any size, and write their masks"
-    names, (given, ready) = _section_names(files), _given(runs)
-    learners, found = (given, (.5, 0)) if ready else (load_runs(given, device), find_cut(given, expected=False))
-    cut = [f if v is None else v for f, v in zip(found, (threshold, min_area))]
+    names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
     with new_folder(out, overwrite) as d:
         for k, (name, file) in enumerate(names.items()):
             if progress: progress(k, len(names))
