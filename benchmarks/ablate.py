@@ -1,11 +1,14 @@
 """What is each ingredient worth? Trains the base and one change at a time, and compares them tile by tile.
 
-    python benchmarks/ablate.py DATA --out DIR [--weights FILE] [--minutes 8] [--seeds 0] [--only NAME ...]
+    python benchmarks/ablate.py DATA --out DIR [--weights FILE] [--others FILE ...] [--minutes 8] [--seeds 0] [--only NAME ...]
 
 One run at a time; a run that is done is kept, one that was stopped goes on. Every run is a line of `benchmarks/runs.csv`
 (also the bad ones), and the table in `DIR/ablations.md` is made anew after each. Runs by `--steps` do not depend on how
 busy the machine is; those by `--minutes` count what a slower step costs. The grouped fifth of the labelled tiles that
 `kept_out.py` names is in no run at all: no choice may be made on it.
+
+`--others` are weights of other encoders, each a change of its own, named by its encoder. `--same-folds` keeps the folds of
+seed 0 for every seed, so that two seeds differ by the training alone: give it a `--out` of its own.
 
 `--write` puts the table into `benchmarks/ABLATIONS.md`, with a chart.
 """
@@ -14,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from salt_identification.data import survey_groups
+from salt_identification import data
+from salt_identification.neighbours import survey_groups
 from salt_identification.files import new_file, read_json, write_json
 from salt_identification.learner import load_run, resume_run, train_run
-from salt_identification.metrics import cross_cut, paired_difference, tile_precision
+from salt_identification.metrics import ExpectedCut, paired_difference, tile_precision
 from salt_identification.tiles import Survey
 from salt_identification.tta import predict_tiles
 from salt_identification.unet import guess_encoder
@@ -36,14 +40,15 @@ CHANGES = {
     'symmetric Lovasz': dict(loss='bce>symlovasz@0.33'), 'Lovasz with ReLU': dict(loss='bce>lovasz(act=relu)@0.33'), 'BCE, then Lovasz and BCE': dict(loss='bce>lovasz+0.5*bce@0.33'),
     'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'), 'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
     'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
+    'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True), 'presence loss': dict(loss='bce+0.1*presence>lovasz+0.1*presence@0.33'),
     'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.), 'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
     'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.), 'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
 ONLY_RANDOM = {'slim24': dict(net='slim24'), 'slim48': dict(net='slim48'), 'ResNet18': dict(net='resnet18'), 'Unet34': dict(net='unet34', attention=None, dropout=0.)}
 
-def variants(track):
+def variants(track, others=()):
     "name -> arguments; what changes nothing in the base is left out"
     base = BASES[track]
-    some = CHANGES | (ONLY_RANDOM if track == 'random' else {})
+    some = CHANGES | (ONLY_RANDOM if track == 'random' else {}) | {n: dict(weights=f, net=n) for f in others for n in [guess_encoder(f)]}
     return dict(base=base) | {n: base | c for n, c in some.items() if base | c != base}
 
 def note(row, path):
@@ -52,14 +57,22 @@ def note(row, path):
     with new_file(path, overwrite=True) as f, f.open('w', newline='') as g:
         w = csv.DictWriter(g, list(row)); w.writeheader(); w.writerows([*rows, row])
 
+def only(survey, places):
+    "The survey with the labelled tiles at `places` alone, their groups known"
+    some = Survey(survey.path)
+    some.depths, some.ids = survey.depths, [i for i, k in zip(survey.train.ids, places) if k]
+    some._groups = survey_groups(survey)[places]
+    return some
+
 def judge(run, survey):
-    "Held-out tiles of a run: ids, score of each (flip TTA, cut chosen on others), and without TTA at .5"
+    "Held-out tiles of a run: ids, groups, score of each (flip TTA, the mask that is expected to score best), and without TTA at .5"
     learn = load_run(run, survey)
     tiles = learn.dls.valid_tiles
     maps, plain = (predict_tiles(learn, tiles, tta, 64).mean[:,0].numpy() for tta in ('flip', 'none'))
     place = {i: k for k, i in enumerate(survey.train.ids)}
     groups = survey_groups(survey)[[place[i] for i in tiles.ids]]
-    return list(tiles.ids), groups.tolist(), cross_cut(maps, tiles.masks, groups).precision, tile_precision(plain > .5, tiles.masks > 0)
+    best, plain = (tile_precision(m > 0, tiles.masks > 0) for m in (ExpectedCut(1., 0.).apply(maps), plain > .5))
+    return list(tiles.ids), groups.tolist(), best, plain
 
 def one(survey, out, track, name, args, seed, length, csv_path):
     "Train and judge one run, unless that is done"
@@ -68,11 +81,11 @@ def one(survey, out, track, name, args, seed, length, csv_path):
     print(f'{datetime.datetime.now():%H:%M} {track}: {name}, seed {seed}', flush=True)
     if (run/'config.json').exists(): resume_run(run, survey, quiet=True)
     else: train_run(survey, run, seed=seed, keep='last', quiet=True, **length, **args)
-    ids, groups, cut, plain = judge(run, survey)
-    write_json(run/'judged.json', dict(track=track, name=name, seed=seed, ids=ids, groups=groups, cut=cut.tolist(), plain=plain.tolist()))
+    ids, groups, best, plain = judge(run, survey)
+    write_json(run/'judged.json', dict(track=track, name=name, seed=seed, ids=ids, groups=groups, cut=best.tolist(), plain=plain.tolist()))
     config = read_json(run/'config.json')
     note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps({k: Path(v).name if k == 'weights' else v for k, v in args.items()}, default=str), precision=config['precision'],
-        tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{cut.mean():.4f}'), csv_path)
+        tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}'), csv_path)
 
 def compared(out, track):
     "(scores of the base by seed, [(name, difference, low, high, seeds)], the best first), paired by tile, neighbours together"
@@ -116,19 +129,18 @@ def write(out, track, how, path=HERE/'ABLATIONS.md'):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights'); p.add_argument('--minutes', type=float, default=8.); p.add_argument('--steps', type=int)
-    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
+    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--others', nargs='+', default=[]); p.add_argument('--same-folds', action='store_true'); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
     o = p.parse_args()
-    out, survey, track = Path(o.out), Survey(o.data), 'weights' if o.weights else 'random'
-    places = ~kept_out(survey)
-    small = Survey(o.data)
-    small.depths, small.ids = survey.depths, [i for i, k in zip(survey.train.ids, places) if k]
-    small._groups = survey_groups(survey)[places]
+    if o.same_folds: data.make_folds = lambda tiles, n_folds, seed, groups, dealt=data.make_folds: dealt(tiles, n_folds, 0, groups)
+    out, track = Path(o.out), 'weights' if o.weights else 'random'
+    survey = Survey(o.data)
+    small = only(survey, ~kept_out(survey))
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
     for seed in o.seeds:
-        for name, args in variants(track).items():
+        for name, args in variants(track, o.others).items():
             if o.only and name not in o.only and name != 'base': continue
-            one(small, out, track, name, args | given, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv))
+            one(small, out, track, name, given | args, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv))
             (out/'ablations.md').write_text(table(out, track))
     print(table(out, track))
     how = f'{o.steps} steps' if o.steps else f'{o.minutes:g} minutes'

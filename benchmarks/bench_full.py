@@ -59,7 +59,8 @@ def half_cosine(share):
 def score_worker(who, data, seed):
     "Held-out score after so many minutes: flip TTA, and a cut chosen on other tiles than it is scored on"
     import torch
-    from salt_identification.data import survey_groups, make_folds
+    from salt_identification.data import make_folds
+    from salt_identification.neighbours import survey_groups
     from salt_identification.learner import train_run
     from salt_identification.metrics import cross_cut
     from salt_identification.tiles import Survey

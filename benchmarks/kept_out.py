@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from salt_identification.data import make_folds, survey_groups
+from salt_identification.data import make_folds
+from salt_identification.neighbours import survey_groups
 from salt_identification.files import new_folder
 from salt_identification.rle import save_masks
 from salt_identification.submission import read_submission, score_masks

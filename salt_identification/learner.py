@@ -33,14 +33,15 @@ from torch import nn
 
 from . import __version__
 from .augment import PadCrop, tile_tfms
-from .data import SaltDataLoaders, salt_dataloaders, survey_groups, to_input
+from .data import SaltDataLoaders, salt_dataloaders, to_input
 from .files import (SaltError, check_range, check_whole, new_file, new_folder,
     read_json, sweep, write_json)
 from .losses import LOSSES, loss_spec, make_loss
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
+from .neighbours import survey_groups
 from .tiles import Survey, as_survey
-from .training import (EMA, EpochStop, LossProgress, Plan, PlanClock, autocast, bf16_slow, fastest_precision,
-    find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs, read_numbers, read_state, schedule,
+from .training import (EMA, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock, autocast, bf16_slow,
+    fastest_precision, find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs, read_numbers, read_state, schedule,
     shortest_time, silent, state_kept, unpack_state, write_state)
 from .unet import Unet, Unet34, param_groups
 
@@ -195,9 +196,9 @@ def check_device(
     raise SaltError(f'device {device} is not there; use cpu, or install torch for your GPU')
 
 # %% ../nbs/08_learner.ipynb #49338b2c
-def _habits(precision, device, ema, clip):
+def _habits(precision, device, ema, clip, deep=False):
     "The callbacks of every training"
-    extra = [EMA(ema)]*(ema > 0) + [GradientClip(clip)]*(clip > 0)
+    extra = [EMA(ema)]*(ema > 0) + [GradientClip(clip)]*(clip > 0) + [DeepSupervision()]*deep
     return [*precision_cbs(precision, device), LossProgress(), *extra]
 
 def _metrics(): return [MeanPrecision(), MIoU(), PixelAccuracy()]
@@ -211,9 +212,14 @@ class Optimiser(OptimWrapper):
 ADAMW = partial(Optimiser, opt=partial(torch.optim.AdamW, fused=True))
 
 # %% ../nbs/08_learner.ipynb #e3f9020f
+def _wants_deep(net, cbs):
+    "Has `net` heads on its steps that none of `cbs` cares for?"
+    has = getattr(getattr(net, 'net', net), 'deep', None) is not None
+    return has and not any(isinstance(c, DeepSupervision) for c in cbs)
+
 def _assemble(dls, net, loss, precision, device, opts, metrics=None, cbs=(), **kwargs):
     "A `SaltLearner`; `opts` are the numbers `lr`, `wd`, `ema` and `clip`"
-    cbs = [*_habits(precision, device, opts['ema'], opts['clip']), *cbs]
+    cbs = [*_habits(precision, device, opts['ema'], opts['clip'], _wants_deep(net, cbs)), *cbs]
     metrics = _metrics() if metrics is None else metrics
     return SaltLearner(dls, net, loss_func=make_loss(loss), opt_func=ADAMW, lr=opts['lr'], wd=opts['wd'], cbs=cbs,
         splitter=param_groups, metrics=metrics, precision=precision, device=device, **kwargs)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ACTS', 'LOSSES', 'plain', 'TileLoss', 'BCELoss', 'FocalLoss', 'DiceLoss', 'lovasz_weights', 'lovasz_hinge',
-           'LovaszHingeLoss', 'SymmetricLovaszLoss', 'SumLoss', 'SwitchLoss', 'loss_spec', 'make_loss']
+           'LovaszHingeLoss', 'SymmetricLovaszLoss', 'PresenceLoss', 'SumLoss', 'SwitchLoss', 'loss_spec', 'make_loss']
 
 # %% ../nbs/06_losses.ipynb #976e1b34
 import ast, inspect, re
@@ -190,6 +190,33 @@ class SymmetricLovaszLoss(LovaszHingeLoss):
     "Mean of the Lovasz hinge for salt and for rock; Lovasz-Softmax has both sides already"
     def binary(self, x, y): return (lovasz_hinge(x, y, self.act) + lovasz_hinge(-x, 1 - y, self.act))/2
 
+# %% ../nbs/06_losses.ipynb #2beba160
+class PresenceLoss(TileLoss):
+    "Cross entropy of whether a tile has salt at all, by its highest logits; for classes the mean over all but the background"
+    def __init__(self,
+        share:float=.005, # Share of the tile's pixels that speak, the highest
+        reduction:str='mean' # 'mean', 'sum' or 'none'
+    ):
+        super().__init__(reduction)
+        self.share = check_range('share', share, 1e-6, 1)
+
+    def judge(self, x, y):
+        top = x.topk(max(1, round(self.share*x.shape[-1])), sorted=False).values.mean(-1)
+        return F.binary_cross_entropy_with_logits(top, y.any(-1).float(), reduction='none')
+
+# %% ../nbs/06_losses.ipynb #1df46002
+@patch
+def binary(self:PresenceLoss, x, y):
+    "Presence loss of each tile, (B,)"
+    return self.judge(x, y > 0)
+
+@patch
+def multi(self:PresenceLoss, x, y):
+    "Presence loss of each tile, (B,)"
+    p = F.log_softmax(x, 1)
+    against = torch.log(-torch.expm1(p.clamp(max=-1e-6)))
+    return self.judge((p - against)[:,1:], F.one_hot(y, x.shape[1]).movedim(-1, 1)[:,1:]).mean(1)
+
 # %% ../nbs/06_losses.ipynb #86916cc8
 def _part(loss):
     "`loss`, if it can be part of another one"
@@ -238,7 +265,8 @@ def now(self:SwitchLoss):
     return self.then if far >= self.at else self.first
 
 # %% ../nbs/06_losses.ipynb #a5975837
-LOSSES = dict(bce=BCELoss, focal=FocalLoss, dice=DiceLoss, lovasz=LovaszHingeLoss, symlovasz=SymmetricLovaszLoss)
+LOSSES = dict(bce=BCELoss, focal=FocalLoss, dice=DiceLoss, lovasz=LovaszHingeLoss, symlovasz=SymmetricLovaszLoss,
+    presence=PresenceLoss)
 
 # %% ../nbs/06_losses.ipynb #105b7104
 def _arguments(loss):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Side', 'SIDES', 'DECOYS', 'find_neighbours', 'group_tiles', 'sections', 'mosaic', 'show_sections', 'cache_folder',
-           'known_neighbours', 'survey_neighbours', 'count_touching']
+           'known_neighbours', 'survey_neighbours', 'count_touching', 'survey_groups']
 
 # %% ../nbs/01a_neighbours.ipynb #6b4575e0
 import hashlib, os, sys
@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
-from .files import SaltError, check_range, new_file
+from .files import SaltError, check_range, new_file, read_table
 from .tiles import Tiles, as_survey, show_tiles
 
 # %% ../nbs/01a_neighbours.ipynb #dfa9cd3e
@@ -293,3 +293,33 @@ def count_touching(
     sizes = np.bincount(group_tiles(n, pairs))
     many = sizes[sizes > 1]
     return f'{many.sum()} of {n}, in {len(many)} group{"s"*(len(many) > 1)} of up to {sizes.max()}' if len(many) else f'0 of {n}'
+
+# %% ../nbs/01a_neighbours.ipynb #de62a810
+def _unlabelled(survey):
+    "The unlabelled tiles of a survey, in a list, if they can be read"
+    try: return [survey.test] if survey.test_ids else []
+    except SaltError: return []
+
+# %% ../nbs/01a_neighbours.ipynb #8ca16539
+def _named_groups(survey):
+    "(N, 2) positions of labelled tiles that `groups.csv` puts together; none without that table"
+    path, ids = survey.path/'groups.csv', survey.train.ids
+    if not path.exists(): return np.empty((0, 2), int)
+    group = read_table(path, ['id', 'group']).set_index('id')['group']
+    missing = [id for id in ids if id not in group.index]
+    if missing: raise SaltError(f'{path} has no line for tile {missing[0]} ({len(missing)} such); add it, or remove the table')
+    _, first, which = np.unique(group.loc[ids].to_numpy(str), return_index=True, return_inverse=True)
+    return np.stack([first[which], np.arange(len(ids))], 1)
+
+# %% ../nbs/01a_neighbours.ipynb #9441170f
+def survey_groups(
+    survey # `Survey`, or its path
+)->np.ndarray: # (N,) int, of the labelled tiles: equal where they belong together, directly or through other tiles
+    "Group the labelled tiles of a survey by what touches, and by `groups.csv` where there is one"
+    survey = as_survey(survey)
+    if not hasattr(survey, '_groups'):
+        parts = [survey.train, *_unlabelled(survey)]
+        pairs = known_neighbours(parts, margin=1.5)[['a','b']]
+        named = pd.DataFrame(_named_groups(survey), columns=['a','b'])
+        survey._groups = group_tiles(sum(map(len, parts)), pd.concat([pairs, named]))[:len(survey.train)]
+    return survey._groups

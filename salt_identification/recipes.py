@@ -20,12 +20,12 @@ import torch
 
 from . import __version__
 from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
-from .data import salt_dataloaders, survey_groups
+from .data import salt_dataloaders
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
 from salt_identification.learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, train_folds,
     train_run, use_threads)
 from .metrics import best_cut, cross_cut, score_interval, tile_precision
-from .neighbours import known_neighbours
+from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
 from .tiles import as_survey
 from .tta import make_views, open_maps, predict_tiles, write_maps

@@ -17,7 +17,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from . import __version__
-from .data import survey_groups
+from .neighbours import survey_groups
 from .files import SaltError, new_file, read_json
 from .learner import list_runs, load_run, plot_history, read_config, run_folders
 from .metrics import best_cut, paired_difference, score_interval, tile_precision

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['silent', 'shortest_time', 'autocast', 'bf16_slow', 'fastest_precision', 'CPUAutocast', 'precision_cbs', 'EMA',
-           'LossProgress', 'part_of', 'find_ema', 'pack_state', 'same_state', 'unpack_state', 'state_kept',
-           'write_state', 'read_numbers', 'read_state', 'Plan', 'plan_steps', 'plan_minutes', 'replan', 'PlanClock',
-           'EpochStop', 'cosine_cycles', 'schedule']
+           'LossProgress', 'class_shares', 'DeepSupervision', 'part_of', 'find_ema', 'pack_state', 'same_state',
+           'unpack_state', 'state_kept', 'write_state', 'read_numbers', 'read_state', 'Plan', 'plan_steps',
+           'plan_minutes', 'replan', 'PlanClock', 'EpochStop', 'cosine_cycles', 'schedule']
 
 # %% ../nbs/07a_training.ipynb #0de9b4a5
 import copy, json, math, time
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback, CancelTrainException
 from fastai.callback.fp16 import MixedPrecision
@@ -27,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save as to_bytes
 from torch import nn
 
+from .augment import pad_to
 from .files import SaltError, check_range, new_file
 
 # %% ../nbs/07a_training.ipynb #df69b5ee
@@ -210,6 +212,45 @@ class LossProgress(Callback):
         if not hasattr(self.loss_func, 'progress'): return
         progress, epoch = getattr(self.learn, 'pct_train', 1.), getattr(self.learn, 'epoch', 0) # before a first fit: as at the end
         self.loss_func.progress, self.loss_func.epoch = progress, self.first_epoch + epoch
+
+# %% ../nbs/07a_training.ipynb #a5c3c91f
+def class_shares(
+    masks:torch.Tensor, # (B,H,W), integers
+    size:tuple, # (height, width) in cells
+    n_out:int # Channels: 1 for salt, n for n classes
+)->torch.Tensor: # (B,n_out,height,width), 0 to 1
+    "The share of each class in each cell of a mask"
+    each = (masks > 0)[:,None] if n_out == 1 else F.one_hot(masks.long(), n_out).movedim(-1, 1)
+    return F.adaptive_avg_pool2d(each.float(), size)
+
+# %% ../nbs/07a_training.ipynb #3b9f8f6e
+def _deep_loss(given, masks, pad, weights):
+    "Weighed loss of what `DeepHeads` have `given`"
+    presence, maps = given
+    n, seen = presence.shape[1], pad_to(masks, [s + 2*pad for s in masks.shape[-2:]])
+    there, wrong = class_shares(masks, (1,1), n)[:,:,0,0] > 0, F.binary_cross_entropy_with_logits
+    some = (masks > 0).flatten(1).any(1).float()
+    total = weights['presence']*wrong(presence.float(), there.float())
+    for m in maps:
+        truth, m = class_shares(seen, m.shape[-2:], n), m.float()
+        each = wrong(m, truth, reduction='none').mean((1,2,3)) if n == 1 else F.cross_entropy(m, truth, reduction='none').mean((1,2))
+        total = total + weights['maps']/len(maps)*(each*some).sum()/some.sum().clamp(min=1)
+    return total
+
+# %% ../nbs/07a_training.ipynb #81b37d97
+class DeepSupervision(Callback):
+    "Add the loss of a net's `DeepHeads` to that of the net, while it is trained"
+    def __init__(self,
+        maps:float=.1, # Weight of the maps of the steps, all together
+        presence:float=.05 # Weight of the bottom's word on whether there is salt
+    ):
+        self.weights = dict(maps=check_range('maps', maps, 0, 100), presence=check_range('presence', presence, 0, 100))
+
+    def after_loss(self):
+        net = getattr(self.model, 'net', self.model)
+        if not self.training or getattr(net, 'deep', None) is None: return
+        given, net.deep.given = net.deep.given, None
+        self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor), net.pad, self.weights)
 
 # %% ../nbs/07a_training.ipynb #82434056
 def _pack_opt(opt):

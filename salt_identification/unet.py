@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RESNETS', 'KNOWN_ENCODERS', 'SaveFeatures', 'crop_like', 'UnetBlock', 'ResNetEncoder', 'read_weights', 'adapt_conv',
            'fit_weights', 'load_encoder', 'Unet34', 'TimmEncoder', 'ConvBnRelu', 'ResBlock', 'SlimEncoder',
-           'make_encoder', 'guess_encoder', 'shuffle_conv', 'Grow', 'ScSE', 'make_attention', 'UpBlock', 'Head', 'Unet',
-           'param_groups', 'summary']
+           'make_encoder', 'guess_encoder', 'shuffle_conv', 'Grow', 'ScSE', 'make_attention', 'UpBlock', 'Head',
+           'Hypercolumn', 'DeepHeads', 'Unet', 'param_groups', 'summary']
 
 # %% ../nbs/05_unet.ipynb #30fd9eb7
 import importlib.util, re
@@ -223,12 +223,12 @@ def load_encoder(
 class _Net(nn.Module):
     "What has an `encoder`, a `drop` and a `decoder`, and takes images of any size"
     divisor = 1
-    def _decode(self, x):
-        "From the image to what the last step of the decoder gives"
+    def _steps(self, x):
+        "From the image to what the bottom and each step of the decoder give"
         *skips, y = self.encoder(x)
-        y = self.drop(y)
-        for block, skip in zip(self.decoder, skips[::-1]): y = block(y, skip)
-        return y
+        ys = [self.drop(y)]
+        for block, skip in zip(self.decoder, skips[::-1]): ys.append(block(ys[-1], skip))
+        return ys
 
 # %% ../nbs/05_unet.ipynb #65967cfe
 def _whole(name, v, lo, hi):
@@ -262,7 +262,7 @@ class Unet34(_Net):
         self.head = nn.ConvTranspose2d(256, n_out, 2, stride=2)
         if pretrained: load_encoder(self.encoder, 'resnet34', 'imagenet' if pretrained is True else pretrained)
 
-    def forward(self, x): return crop_like(self.head(self._decode(x)), x)
+    def forward(self, x): return crop_like(self.head(self._steps(x)[-1]), x)
 
 # %% ../nbs/05_unet.ipynb #90c3b1d7
 def _timm(name):
@@ -607,8 +607,8 @@ def _step_attentions(kind, n):
     return [kind if kind != 'self' or i < 2 else None for i in range(n)]
 
 # %% ../nbs/05_unet.ipynb #5ee4cd60
-def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res, zoom, drop_path):
-    "Encoder, dropout, decoder and head"
+def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res, zoom, drop_path, hypercolumn=False, deep=False):
+    "Encoder, dropout, decoder, hypercolumn, heads of the steps, and head"
     _check_net(n_in, n_out, dropout)
     _whole('convs', convs, 1, 8)
     check_range('zoom', zoom, .25, 8)
@@ -617,7 +617,9 @@ def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res
     attns = _step_attentions(attention, len(widths))
     steps = zip([channels[-1], *widths], channels[-2::-1], widths, attns)
     decoder = nn.ModuleList([UpBlock(u, s, w, up, a, dropout, convs) for u, s, w, a in steps])
-    return enc, nn.Dropout2d(dropout/2), decoder, Head(widths[-1], n_in, n_out, full_res)
+    column, heads = Hypercolumn(widths) if hypercolumn else None, DeepHeads(channels[-1], widths, n_out) if deep else None
+    ni = widths[-1]*(len(widths) if hypercolumn else 1)
+    return enc, nn.Dropout2d(dropout/2), decoder, column, heads, Head(ni, n_in, n_out, full_res)
 
 # %% ../nbs/05_unet.ipynb #d03602df
 def _zoomed(x, zoom):
@@ -628,6 +630,34 @@ def _zoomed(x, zoom):
 def _padded(x, pad):
     "The images `x` with `pad` pixels of mirror image on each side; `x` itself for 0"
     return pad_to(x, [n + 2*pad for n in x.shape[-2:]]) if pad else x
+
+# %% ../nbs/05_unet.ipynb #30891cf6
+class Hypercolumn(nn.Module):
+    "Put what all steps give beside one another, in the size of the last"
+    def __init__(self,
+        widths:list # Channels of the steps, from the coarsest
+    ):
+        super().__init__()
+        self.squeeze = nn.ModuleList([nn.Conv2d(w, widths[-1], 1) for w in widths[:-1]])
+
+    def forward(self, steps):
+        size = steps[-1].shape[-2:]
+        return torch.cat([*[F.interpolate(c(y), size) for c, y in zip(self.squeeze, steps)], steps[-1]], 1)
+
+# %% ../nbs/05_unet.ipynb #7255dbe1
+class DeepHeads(nn.Module):
+    "What the bottom and each step but the last say by themselves"
+    def __init__(self,
+        bottom:int, # Channels of the bottom
+        widths:list, # Channels of the steps, from the coarsest
+        n_out:int # Channels of logits
+    ):
+        super().__init__()
+        self.presence = nn.Linear(bottom, n_out)
+        self.maps, self.given = nn.ModuleList([nn.Conv2d(w, n_out, 1) for w in widths[:-1]]), None
+
+    def forward(self, bottom, steps): # -> logits (B,n) of presence, and a list of logits (B,n,h,w)
+        self.given = self.presence(bottom.mean((-2,-1))), [m(y) for m, y in zip(self.maps, steps)]
 
 # %% ../nbs/05_unet.ipynb #8f6ee708
 class Unet(_Net):
@@ -645,19 +675,25 @@ class Unet(_Net):
         weights=None, # None, 'imagenet' (downloaded), or a file for the encoder
         zoom:float=1., # The net sees the image enlarged so many times, .25 to 8; its logits are as large as the image
         drop_path:float=0., # Stochastic depth of the encoder's last block, 0 to .9; less for those before
-        pad:int=0 # The net sees so many pixels of mirror image on each side of the tile, 0 to 512
+        pad:int=0, # The net sees so many pixels of mirror image on each side of the tile, 0 to 512
+        hypercolumn:bool=False, # The head sees all steps, not only the last
+        deep:bool=False # Each step has a head, and the bottom one for salt at all, while training
     ):
         super().__init__()
         parts = dict(encoder=encoder, n_in=n_in, n_out=n_out, widths=widths, attention=attention,
-            dropout=dropout, up=up, convs=convs, full_res=full_res, zoom=zoom, drop_path=drop_path)
+            dropout=dropout, up=up, convs=convs, full_res=full_res, zoom=zoom, drop_path=drop_path,
+            hypercolumn=hypercolumn, deep=deep)
         self.config, self.zoom, self.pad = parts | dict(pad=pad), zoom, _whole('pad', pad, 0, 512)
-        self.encoder, self.drop, self.decoder, self.head = _parts(**parts)
+        self.encoder, self.drop, self.decoder, self.column, self.deep, self.head = _parts(**parts)
         if weights: load_encoder(self.encoder, encoder.removeprefix('timm/'), weights)
 
     def forward(self, x):
         wide = _padded(x, self.pad)
         seen = _zoomed(wide, self.zoom)
-        logits = self.head(_half(self._decode(seen), seen), seen)
+        bottom, *steps = self._steps(seen)
+        if self.deep is not None and self.training: self.deep(bottom, steps)
+        y = steps[-1] if self.column is None else self.column(steps)
+        logits = self.head(_half(y, seen), seen)
         if seen is not wide: logits = resize_to(logits, wide.shape[-2:])
         return crop_to(logits, x.shape[-2:]) if self.pad else logits
 
@@ -676,7 +712,7 @@ def _stages(net):
     "(name, module) of what is worth a line"
     for name, m in net.named_children():
         if name in ('encoder', 'decoder', 'stages'): yield from ((f'{name}.{n}', c) for n, c in _stages(m))
-        elif any(True for _ in m.parameters()): yield name, m
+        elif name != 'deep' and any(True for _ in m.parameters()): yield name, m
 
 # %% ../nbs/05_unet.ipynb #7e63e16e
 def _outputs(net, modules, image):
