@@ -20,9 +20,9 @@ from fastai.torch_core import TensorImage, TensorMask
 from fastcore.basics import patch
 
 from .augment import tile_tfms
-from .files import SaltError, check_range
+from .files import SaltError, check_whole
 from .neighbours import survey_groups
-from .tiles import Part, Tiles, as_survey, show_tiles
+from .tiles import Part, Tiles, as_survey, check_bytes, show_tiles
 
 # %% ../nbs/04_data.ipynb #9186e0bc
 def _deal(groups, kinds, order, n, rng):
@@ -45,11 +45,11 @@ def make_folds(
     groups=None # (N,) numbers, equal for tiles that stay together; None: each tile for itself
 )->np.ndarray: # (N,) int, the fold in which each tile is held out
     "Deal tiles out to `n` folds, alike in coverage and depth"
+    n = check_whole('n_folds', n, 2, 1000)
     groups = np.arange(len(tiles)) if groups is None else np.unique(groups, return_inverse=True)[1]
     if n > len(np.unique(groups)):
         raise SaltError(f'n_folds is {n}, but the survey has {len(np.unique(groups))} labelled tiles, or groups of '
             'them that touch; ask for fewer folds')
-    check_range('n_folds', n, 2, 1000)
     rng = np.random.default_rng(seed)
     depth, kinds = np.zeros(len(tiles)) if tiles.depths is None else tiles.depths, tiles.coverage_class
     order = np.lexsort((rng.random(len(tiles)), depth, kinds, -np.bincount(groups)[groups]))
@@ -91,10 +91,7 @@ def to_input(
     n_in:int=1 # Channels that the net takes
 )->torch.Tensor: # (N,n_in,H,W) float32, normalised
     "Turn grey bytes into the net's input"
-    x = torch.as_tensor(np.asarray(images))
-    if x.dtype != torch.uint8:
-        name = str(x.dtype).removeprefix('torch.')
-        raise SaltError(f'images are {name}, expected uint8 from 0 to 255; scale and convert them first')
+    x = torch.as_tensor(check_bytes(images))
     if x.ndim == 2: x = x[None]
     if x.ndim != 3: raise SaltError(f'images have shape {tuple(x.shape)}, expected (number, height, width)')
     return NormTile(*stats, n_in).norm(x[:,None].float()/255)
@@ -107,7 +104,7 @@ def items(self:Tiles)->list: # Of `Tile`
     "One `Tile` after the other, views without a copy"
     masks = [None]*len(self) if self.masks is None else self.masks
     depths = [None]*len(self) if self.depths is None else self.depths
-    return [Tile(*t) for t in zip(self.ids, self.images, masks, depths)]
+    return [Tile(*t) for t in zip(self.ids, check_bytes(self.images), masks, depths)]
 
 # %% ../nbs/04_data.ipynb #ca58f9d4
 class ReadTile(Transform):
@@ -238,6 +235,15 @@ def _splitter(fold, n_folds, seed, groups=None):
         return np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out).tolist()
     return split
 
+# %% ../nbs/04_data.ipynb #8c90a6b7
+def _numbers(n_folds, fold, **given):
+    "Settings of that name as whole numbers, or what was expected; `n_out` and `val_bs` may be left open"
+    n_folds = check_whole('n_folds', n_folds, 2, 1000)
+    ranges = dict(fold=(0, n_folds - 1), bs=(1, 4096), val_bs=(1, 4096), n_in=(1, 64), n_out=(1, 256), seed=(0, 2**31))
+    is_open = lambda name, value: value is None and name in ('n_out', 'val_bs')
+    whole = {k: v if is_open(k, v) else check_whole(k, v, *ranges[k]) for k, v in dict(fold=fold, **given).items()}
+    return dict(n_folds=n_folds, **whole)
+
 # %% ../nbs/04_data.ipynb #9ab00a62
 def salt_datablock(
     fold:int=0, # The fold to hold out for validation
@@ -249,9 +255,10 @@ def salt_datablock(
     groups=None # As for `make_folds`
 )->DataBlock: # For `dataloaders(tiles)`
     "A `DataBlock` from labelled `Tiles` to batches of images and masks"
-    check_range('fold', fold, 0, n_folds - 1)
-    return DataBlock(blocks=(TileBlock(n_in, stats), TileMaskBlock()), get_items=Tiles.items,
-        splitter=_splitter(fold, n_folds, seed, groups), batch_tfms=tile_tfms() if tfms is None else tfms)
+    known = _numbers(n_folds, fold, seed=seed, n_in=n_in)
+    split = _splitter(known['fold'], known['n_folds'], known['seed'], groups)
+    return DataBlock(blocks=(TileBlock(known['n_in'], stats), TileMaskBlock()), get_items=Tiles.items, splitter=split,
+        batch_tfms=tile_tfms() if tfms is None else tfms)
 
 # %% ../nbs/04_data.ipynb #cbf4492d
 def _parts(tiles, fold, n_folds, seed, groups=None):
@@ -267,14 +274,13 @@ def _stats(stats, n_in, train):
 # %% ../nbs/04_data.ipynb #8a1ed2fd
 def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed, groups=None):
     "Settings with nothing left open, and the tiles of both parts"
-    ranges = dict(fold=(fold, 0, n_folds - 1), bs=(bs, 1, 4096), n_in=(n_in, 1, 64), seed=(seed, 0, 2**31))
-    for name, (value, lo, hi) in ranges.items(): check_range(name, value, lo, hi)
+    known = _numbers(n_folds, fold, bs=bs, n_in=n_in, n_out=n_out, seed=seed)
+    fold, n_folds, seed, n_out = (known.pop(k) for k in ('fold', 'n_folds', 'seed', 'n_out'))
     if n_out is None: n_out = tiles.n_classes
     check_classes(tiles, n_out)
     train, valid = _parts(tiles, fold, n_folds, seed, groups)
-    stats = _stats(stats, n_in, train)
-    settings = dict(fold=fold, n_folds=n_folds, grouped=groups is not None, bs=bs, n_in=n_in, n_out=n_out)
-    return dict(settings, stats=stats, seed=seed), train, valid
+    settings = dict(fold=fold, n_folds=n_folds, grouped=groups is not None, **known, n_out=n_out)
+    return dict(settings, stats=_stats(stats, known['n_in'], train), seed=seed), train, valid
 
 # %% ../nbs/04_data.ipynb #4de83ae7
 class SaltDataLoaders(DataLoaders):
@@ -302,15 +308,15 @@ def salt_dataloaders(
     device=None, # Where batches go; None for fastai's default
     num_workers:int=0, # Processes that read ahead; tiles are decoded already, so 0 is fastest
     val_bs:int|None=None, # Tiles in a validation batch; None for `2*bs`
-    grouped:bool=True # Keep tiles that touch in one fold; False for ordinary folds
+    grouped:bool=True # Keep in one fold what touches, and what `groups.csv` puts together; False for ordinary folds
 )->SaltDataLoaders: # Training and validation
     "Load a survey for training: all folds but `fold`, held out for validation"
-    survey = as_survey(survey)
+    val_bs, survey = _numbers(n_folds, fold, val_bs=val_bs)['val_bs'], as_survey(survey)
     groups = survey_groups(survey) if grouped else None
     settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups)
-    block = salt_datablock(fold, n_folds, seed, n_in, settings['stats'], tfms, groups)
-    dls = block.dataloaders(survey.train, device=device, bs=min(bs, len(train)), val_bs=val_bs or 2*bs,
-        num_workers=num_workers, dl_kwargs=[dict(seed=seed), {}])
+    block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms, groups)
+    dls = block.dataloaders(survey.train, device=device, bs=min(settings['bs'], len(train)),
+        val_bs=val_bs or 2*settings['bs'], num_workers=num_workers, dl_kwargs=[dict(seed=settings['seed']), {}])
     return _dress(dls, settings, survey=survey, train_tiles=train, valid_tiles=valid)
 
 # %% ../nbs/04_data.ipynb #fcde3964
@@ -320,7 +326,7 @@ def show_batch(self:TileDL,
     max_n:int=6, # Tiles at most
     ncols:int=6, # Tiles in a row
     **kwargs # Not used; fastai passes them on
-):
+): # Axes, (rows, columns)
     "Draw tiles of a batch with their masks"
     b = self.decode(b or self.one_batch())
     masks = b[1][:max_n] if len(b) > 1 else None
@@ -334,7 +340,7 @@ def show_results(self:TileDL,
     max_n:int=6, # Tiles at most
     ncols:int=6, # Tiles in a row
     **kwargs # Not used; fastai passes them on
-):
+): # Axes, (rows, columns)
     "Draw tiles of a batch with the truth and a prediction"
     x, y = self.decode(b)[:2]
     return show_tiles(x[:max_n], y[:max_n], out[:max_n], ncols=ncols)
@@ -347,5 +353,5 @@ def test_dl(self:SaltDataLoaders,
     **kwargs # For fastai's `test_dl`
 )->TileDL: # Without masks
     "A loader of tiles without masks, normalised as in training"
-    if not isinstance(tiles, Tiles): tiles = Tiles(list(range(len(tiles))), np.asarray(tiles))
+    if not isinstance(tiles, Tiles): tiles = Tiles(list(range(len(tiles))), check_bytes(tiles))
     return super(SaltDataLoaders, self).test_dl(tiles.items(), bs=bs or self.valid.bs, **kwargs)

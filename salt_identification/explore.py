@@ -7,6 +7,7 @@ __all__ = ['TileTable', 'tile_table', 'paint', 'Explorer', 'explore', 'write_gal
 
 # %% ../nbs/10d_explore.ipynb #be0280b6
 import base64, io, json
+from copy import deepcopy
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
@@ -21,10 +22,9 @@ from PIL import Image
 
 from .files import SaltError, new_file
 from .learner import SaltLearner
-from .losses import make_loss
-from .metrics import ExpectedCut, tile_precision
+from .metrics import tile_precision
 from .report import HeldOut, STYLE, cross_doubt, held_out
-from .submission import to_masks
+from .submission import find_cut, to_masks
 from .tiles import COLOURS, show_tiles
 
 # %% ../nbs/10d_explore.ipynb #a1adaf39
@@ -69,8 +69,8 @@ def masks_at(self:TileTable,
 )->tuple: # (masks (N,H,W), scores (N,))
     "Cut some tiles anew"
     places = list(places)
-    cut = self.seen.cut if threshold is None else (threshold, min_area)
-    masks = to_masks(self.seen.probs[places], *cut)
+    if threshold is None: return self.seen.preds[places], self.seen.scores[places]
+    masks = to_masks(self.seen.probs[places], threshold, min_area)
     return masks, tile_precision(masks, self.seen.tiles.masks[places])
 
 # %% ../nbs/10d_explore.ipynb #4a38e1f6
@@ -275,7 +275,7 @@ def explore(
 )->Explorer: # Its `.box` is shown at once in Jupyter
     "Explore the tiles that a run has held out, in Jupyter"
     if find_spec('ipywidgets') is None:
-        raise SaltError('ipywidgets is not installed; pip install "salt_identification[notebook]", or write a page: '
+        raise SaltError('ipywidgets is not installed; pip install ipywidgets, or write a page: '
             'write_gallery')
     e = Explorer(tile_table(run, survey), page)
     from IPython.display import display
@@ -315,9 +315,8 @@ def write_gallery(
 )->Path: # `out`
     "Write held-out tiles as a page that answers back, without a kernel or a network"
     tiles = tile_table(run, survey)
-    some, cut = _some_of(tiles.table, n), tiles.seen.cut
-    threshold = .5 if isinstance(cut[0], ExpectedCut) else cut[0]
-    data = dict(name=Path(run).resolve().name, all=len(tiles.table), threshold=threshold, area=cut[1],
+    some, (threshold, area) = _some_of(tiles.table, n), find_cut(run, expected=False)
+    data = dict(name=Path(run).resolve().name, all=len(tiles.table), threshold=threshold, area=area,
         columns=[c for c in tiles.table if c != 'id'], tiles=[_packed(tiles, i) for i in some])
     data = json.dumps(data).replace('</', '<\\/')
     text = _PAGE.read_text(encoding='utf-8').replace('/*STYLE*/', STYLE).replace('/*DATA*/', data)
@@ -331,7 +330,8 @@ def plot_top_losses(self:SaltLearner,
     **kwargs # For `show_tiles`
 ): # The axes
     "Show the validation tiles with the largest losses"
-    loss = make_loss(getattr(self.loss_func, 'then', self.loss_func).spec)
+    loss = deepcopy(getattr(self.loss_func, 'then', self.loss_func))
+    if not hasattr(loss, 'reduction'): raise SaltError(f'{type(loss).__name__} has no reduction, so it cannot be asked tile by tile; use a TileLoss')
     loss.reduction = 'none'
     tiles, losses, preds = self.dls.valid_tiles, [], []
     for x, y in self.dls.valid:

@@ -17,16 +17,16 @@ import torch
 from .data import to_input
 from .files import SaltError, new_folder, read_json, write_json
 from .learner import SaltLearner, load_run, read_config, run_folders
-from .tta import make_views
 
 # %% ../nbs/10c_export.ipynb #6137b998
 RUNTIMES = dict(onnx=('onnx', 'onnxruntime', 'onnxscript'), openvino=('openvino', 'onnx', 'onnxscript'))
+_PROGRAMS = dict(onnx=('onnxruntime',), openvino=('openvino',))
 
-def _need(to):
+def _need(to, packages=RUNTIMES):
     "Say it if what `to` needs is not installed"
-    if to not in RUNTIMES: raise SaltError(f'runtime is {to!r}, expected one of torch, {", ".join(RUNTIMES)}')
-    missing = [m for m in RUNTIMES[to] if find_spec(m) is None]
-    if missing: raise SaltError(f'{", ".join(missing)} is not installed; pip install "salt_identification[{to}]"')
+    if to not in packages: raise SaltError(f'runtime is {to!r}, expected one of torch, {", ".join(packages)}')
+    missing = [m for m in packages[to] if find_spec(m) is None]
+    if missing: raise SaltError(f'{", ".join(missing)} is not installed; pip install {" ".join(missing)}')
 
 # %% ../nbs/10c_export.ipynb #ed72402c
 def _write_onnx(net, size, n_in, path):
@@ -139,7 +139,9 @@ def load_exported(
 )->SaltLearner: # Whose `forward` asks the other program
     "Load a run to be predicted by another program"
     to, _, int8 = runtime.partition('-')
-    _need(to)
+    _need(to, _PROGRAMS)
+    if precision not in ('float32', 'bf16')[:1 + (to == 'openvino')]:
+        raise SaltError(f'precision is {precision!r}, expected float32, or bf16 with openvino')
     if runtime not in ('onnx', 'onnx-int8', 'openvino'): raise SaltError(f'runtime is {runtime!r}, expected one of torch, onnx, onnx-int8, openvino')
     folder = _folder(run, to, int8)
     _check_export(run, folder/'about.json', runtime)

@@ -262,7 +262,7 @@ def write_json(
 # %% ../nbs/00_files.ipynb #42e841b5
 def read_json(
     path # The file
-):
+): # What it holds: a dict, a list, a number ...
     "Read JSON"
     try:
         with _read_errors(path, 'a JSON file'): return json.loads(Path(path).read_text(encoding='utf-8-sig'))

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'net_spec', 'make_net', 'SaltLearner', 'check_device', 'Optimiser', 'salt_learner',
            'measure_speed', 'new_run', 'read_config', 'averaged', 'RunSaver', 'merit', 'Report', 'Patience',
-           'train_run', 'load_run', 'resume_run', 'use_threads', 'repeat_run', 'run_folders', 'list_runs', 'cores',
-           'plan_jobs', 'train_folds', 'plot_history']
+           'train_run', 'survey_of', 'load_run', 'unseen_tiles', 'resume_run', 'use_threads', 'repeat_run',
+           'run_folders', 'list_runs', 'cores', 'plan_jobs', 'train_folds', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
-import _thread, copy, json, math, os, platform, re, signal, subprocess, sys, tempfile, threading, time
+import _thread, copy, hashlib, json, math, os, platform, re, signal, subprocess, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -39,7 +39,7 @@ from .files import (SaltError, check_range, check_whole, new_file, new_folder,
 from .losses import LOSSES, loss_spec, make_loss
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
-from .tiles import Survey, as_survey
+from .tiles import Survey, Tiles, as_survey
 from .training import (EMA, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock, autocast, bf16_slow,
     fastest_precision, find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs, read_numbers, read_state, schedule,
     shortest_time, silent, state_kept, unpack_state, write_state)
@@ -627,6 +627,11 @@ def _source(weights):
     if not weights: return None
     return 'imagenet' if weights in (True, 'imagenet') else str(Path(weights).resolve())
 
+# %% ../nbs/08_learner.ipynb #34c272b7
+def _tiles_key(ids):
+    "A short name for a set of tiles, in whatever order"
+    return hashlib.sha256('\n'.join(sorted(map(str, ids))).encode()).hexdigest()[:16]
+
 # %% ../nbs/08_learner.ipynb #7dd11082
 def _config(learn, train, parts):
     "All settings of a run, as JSON can say them; `train` are those of its course, `parts` what the user gave"
@@ -634,7 +639,8 @@ def _config(learn, train, parts):
     opts = dict(lr=learn.lr, wd=learn.wd, ema=getattr(find_ema(learn), 'decay', 0), clip=clip)
     survey, weights = learn.dls.survey, _source(parts.get('weights') or parts.get('pretrained'))
     where = dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, tiles=len(survey.train))
-    return dict(where, size=list(survey.size), data=learn.dls.settings, net=net_spec(learn.model), weights=weights,
+    where |= dict(size=list(survey.size), held_out=_tiles_key(learn.dls.valid_tiles.ids))
+    return dict(where, data=learn.dls.settings, net=net_spec(learn.model), weights=weights,
         loss=loss_spec(learn.loss_func), precision=learn.precision, learner=opts, own=_own(learn, parts), train=train)
 
 # %% ../nbs/08_learner.ipynb #cd27f4b1
@@ -734,8 +740,11 @@ def _precision_here(was, device, same=False):
     return 'bf16' if device.type == 'cpu' and not bf16_slow() else 'float32'
 
 # %% ../nbs/08_learner.ipynb #a42a175c
-def _survey_of(config, survey=None):
-    "The `survey` that was given, or the one that the config names"
+def survey_of(
+    config:dict, # Of a run or a recipe
+    survey=None # `Survey`, or its path; None for where it was
+)->Survey: # With the tiles left out that the run left out
+    "Open the survey that a config names, or the one that is given"
     if survey is not None: return as_survey(survey, config['skip_bad'])
     if Path(config['survey']).exists(): return as_survey(config['survey'], config['skip_bad'])
     raise SaltError(f'survey {config["survey"]} is missing; if it has moved, say where it is now: survey=... (--data)')
@@ -748,7 +757,7 @@ def _from_config(config, net, survey, device, path, same=False, loss=None, tfms=
     data = dict(config['data'])
     if tfms is None: tfms = config['train'].get('tfms')
     if loss is None: loss = _lost if config['loss'] == 'custom' else config['loss']
-    dls = lambda: _loaders(_survey_of(config, survey), tfms, device, **data)
+    dls = lambda: _loaders(survey_of(config, survey), tfms, device, **data)
     return _assemble(dls, net, loss, _precision_here(config['precision'], device, same), device, config['learner'], metrics,
         cbs or (), path=path, stats=tuple(data['stats']), n_in=data['n_in'])
 
@@ -798,11 +807,22 @@ def _go_on(learn, run, config, tensors, numbers, start, quiet):
 
 # %% ../nbs/08_learner.ipynb #3b993037
 def _check_survey(learn, config, run):
-    "The survey is, as far as number and size of its tiles tell, that of the run"
+    "The survey is that of the run: as many tiles, as large, and the same ones held out"
     survey, size = learn.dls.survey, config['size']
-    if (len(survey.train), list(survey.size)) == (config['tiles'], size): return
-    raise SaltError(f'survey {survey.path} has {len(survey.train)} tiles of {list(survey.size)}, run {run} was trained '
-        f'with {config["tiles"]} of {size}; name the right survey, or train again')
+    if (len(survey.train), list(survey.size)) != (config['tiles'], size):
+        raise SaltError(f'survey {survey.path} has {len(survey.train)} tiles of {list(survey.size)}, run {run} was trained '
+            f'with {config["tiles"]} of {size}; name the right survey, or train again')
+    if config.get('held_out') in (None, _tiles_key(learn.dls.valid_tiles.ids)): return
+    raise SaltError(f'survey {survey.path} would hold out other tiles than run {run} did: a tile, a mask or groups.csv has changed '
+        'since; name the survey as it was, or train again')
+
+def unseen_tiles(
+    learn:SaltLearner, # The learner of a run, with its survey
+    run # The run's folder
+)->Tiles: # Those that the run has held out
+    "Give back the held-out tiles of a run, or say that its survey has changed"
+    _check_survey(learn, read_config(run), run)
+    return learn.dls.valid_tiles
 
 # %% ../nbs/08_learner.ipynb #929b6f1a
 def _fresh(config, run, survey, device, net=None, **parts):

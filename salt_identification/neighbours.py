@@ -10,6 +10,8 @@ __all__ = ['Side', 'SIDES', 'DECOYS', 'find_neighbours', 'group_tiles', 'section
 import hashlib, os, sys
 from collections import defaultdict, namedtuple
 from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
 from .files import SaltError, check_range, new_file, read_table
-from .tiles import Tiles, as_survey, show_tiles
+from .tiles import Tiles, _positions, as_survey, check_bytes, show_tiles
 
 # %% ../nbs/01a_neighbours.ipynb #dfa9cd3e
 def _beyond(x):
@@ -110,8 +112,7 @@ def _check_images(images):
     "(N,H,W) array of `images`, or say what was expected"
     x = images.images if isinstance(images, Tiles) else np.asarray(images)
     if x.ndim != 3: raise SaltError(f'images have shape {x.shape}, expected (number, height, width)')
-    if x.dtype != np.uint8:
-        raise SaltError(f'images are {x.dtype}, expected uint8 from 0 to 255; scale and convert them first')
+    check_bytes(x)
     if min(x.shape[1:]) < 8:
         raise SaltError(f'tiles are {x.shape[1]}x{x.shape[2]}, expected 8x8 at least to compare edges')
     return x
@@ -213,9 +214,10 @@ def show_sections(
     "Draw the largest sections, with the outlines of masks where there are any"
     laid = [s for _, s in sections(pairs, tiles.size).groupby('section')][:n]
     if not laid: raise SaltError(f'none of these {len(tiles)} tiles touch, so there is no section to draw')
-    h, w = np.max([mosaic(tiles.images, s).shape for s in laid], 0)
-    images = np.stack([_pad(mosaic(tiles.images, s), h, w, np.nan) for s in laid])
-    masks = None if tiles.masks is None else np.stack([_pad(mosaic(tiles.masks, s, 0), h, w, 0) for s in laid])
+    h, w = np.max([[s.y.max(), s.x.max()] for s in laid], 0) + tiles.size
+    some = [(tiles[s.tile.to_numpy()], s.assign(tile=range(len(s)))) for s in laid]
+    images = np.stack([_pad(mosaic(t.images, s), h, w, np.nan) for t, s in some])
+    masks = None if some[0][0].masks is None else np.stack([_pad(mosaic(t.masks, s, 0), h, w, 0) for t, s in some])
     return show_tiles(images, masks, titles=[f'{len(s)} tiles' for s in laid], ncols=ncols, side=side)
 
 # %% ../nbs/01a_neighbours.ipynb #1e75e3b1
@@ -272,6 +274,24 @@ def known_neighbours(
         with suppress(SaltError, OSError): _write_pairs(path, pairs)
     return pairs
 
+# %% ../nbs/01a_neighbours.ipynb #86da4d57
+class _Joined(Tiles):
+    "Parts of a survey, one after the other, whose pixels are copied when somebody asks for them"
+    def __init__(self, parts):
+        empty = lambda p: np.broadcast_to(np.uint8(0), p.images.shape)
+        self.parts = [replace(p, masks=empty(p)) if p.masks is None else p for p in parts]
+        self.ids, self.depths = [i for p in parts for i in p.ids], None
+
+    def __getitem__(self, idx):
+        at = _positions(self.ids, idx)
+        rows = [(p.images, p.masks, k) for p in self.parts for k in range(len(p))]
+        images, masks = (np.stack([rows[t][m][rows[t][2]] for t in at]) for m in (0, 1))
+        return Tiles([self.ids[t] for t in at], images, masks)
+
+    size, _labelled = property(lambda self: self.parts[0].size), True
+    images = cached_property(lambda self: np.concatenate([p.images for p in self.parts]))
+    masks = cached_property(lambda self: np.concatenate([p.masks for p in self.parts]))
+
 # %% ../nbs/01a_neighbours.ipynb #faca35e4
 def survey_neighbours(
     survey, # `Survey`, or its path
@@ -280,10 +300,8 @@ def survey_neighbours(
     "Find the neighbours among all tiles of a survey"
     s = as_survey(survey)
     parts = [s.read(ids, masks) for ids, masks in ((s.ids, s.has_masks), (s.test_ids, False)) if ids]
-    ids, images = [i for p in parts for i in p.ids], np.concatenate([p.images for p in parts])
-    masks = np.zeros_like(images)
-    if s.ids and s.has_masks: masks[:len(parts[0])] = parts[0].masks
-    return Tiles(ids, images, masks), known_neighbours(parts, margin)
+    if not parts: raise SaltError(f'survey {s.path} has no tiles to compare; expected train/images, test/images, or images')
+    return _Joined(parts), known_neighbours(parts, margin)
 
 def count_touching(
     pairs:pd.DataFrame, # As `find_neighbours` gives them
@@ -308,7 +326,12 @@ def _named_groups(survey):
     group = read_table(path, ['id', 'group']).set_index('id')['group']
     missing = [id for id in ids if id not in group.index]
     if missing: raise SaltError(f'{path} has no line for tile {missing[0]} ({len(missing)} such); add it, or remove the table')
-    _, first, which = np.unique(group.loc[ids].to_numpy(str), return_index=True, return_inverse=True)
+    group = group.loc[ids].str.strip()
+    empty = group.index[group == '']
+    if len(empty):
+        raise SaltError(f'{path} has no group for tile {empty[0]} ({len(empty)} such); fill it in: a name of its own, '
+            'if it belongs to nobody')
+    _, first, which = np.unique(group.to_numpy(str), return_index=True, return_inverse=True)
     return np.stack([first[which], np.arange(len(ids))], 1)
 
 # %% ../nbs/01a_neighbours.ipynb #9441170f

@@ -22,8 +22,8 @@ from . import __version__
 from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
 from .data import salt_dataloaders
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
-from salt_identification.learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, train_folds,
-    train_run, use_threads)
+from .learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, survey_of,
+    train_folds, train_run, unseen_tiles, use_threads)
 from .metrics import best_cut, cross_cut, score_interval, tile_precision
 from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
@@ -174,7 +174,7 @@ def _fetched(net):
 
 def find_weights()->tuple: # ('imagenet' or None, why not)
     "Say whether weights of ImageNet can be had for the encoder of the recipes"
-    if find_spec('timm') is None: return None, 'timm is not installed (pip install "salt_identification[timm]")'
+    if find_spec('timm') is None: return None, 'timm is not installed (pip install timm)'
     if not _fetched(SMALL_ENCODER) and not _online(): return None, 'there is no network to fetch those of ImageNet from'
     try: make_encoder(SMALL_ENCODER).download()
     except Exception as e: return None, f'those of ImageNet cannot be fetched ({type(e).__name__})'
@@ -203,6 +203,17 @@ def _learner(survey, args, folds, seed, device):
     return salt_learner(dls, **{k: v for k, v in args.items() if k not in (*_COURSE, *data, 'tfms')})
 
 # %% ../nbs/10a_recipes.ipynb #88835448
+def _try(survey, args, folds, seed, device, seconds):
+    "(seconds of a step, seconds of a predicted tile, precision) of one net"
+    learn = _learner(survey, args, folds, seed, device)
+    step, valid = measure_speed(learn, seconds)
+    return step, valid/len(learn.dls.valid_tiles), learn.precision
+
+def _different(plan):
+    "What the nets of a plan have of their own, but for transforms: each once"
+    turns = [{k: v for k, v in t.items() if k != 'tfms'} for t in plan.get('turns') or [{}]]
+    return [t for i, t in enumerate(turns) if t not in turns[:i]]
+
 def try_plan(
     survey, # `Survey`
     args:dict, # Arguments for `train_run`
@@ -211,13 +222,14 @@ def try_plan(
     device='cpu', # Where the nets are trained
     seconds:float=4. # How long to look
 )->dict: # Seconds of a `step` and of a predicted `tile`, the `precision`, and how many `jobs` at a time
-    "Measure how fast this machine is at a plan"
+    "Measure how fast this machine is at a plan; of nets that differ, at the slowest"
     args = args | {k: v for k, v in plan.items() if k not in PLAN_KEYS}
-    jobs = plan_jobs(plan['nets'], device)
+    jobs, turns = plan_jobs(plan['nets'], device), _different(plan)
     with use_threads(max(1, torch.get_num_threads()//jobs)):
-        learn = _learner(survey, args, plan['folds'], seed, device)
-        step, valid = measure_speed(learn, seconds)
-    return dict(step=step, tile=valid/len(learn.dls.valid_tiles), precision=learn.precision, jobs=jobs)
+        tried = [_try(survey, args | t, plan['folds'], seed, device, seconds/len(turns)) for t in turns]
+    steps, tiles, precisions = zip(*tried)
+    same = len(set(precisions)) == 1
+    return dict(step=max(steps), tile=max(tiles), precision=precisions[0] if same else 'auto', jobs=jobs)
 
 # %% ../nbs/10a_recipes.ipynb #3470c2ac
 def time_after(
@@ -243,10 +255,10 @@ def choose_plan(
 )->tuple: # (plan, its speed, seconds for the training)
     "Take the first plan that there is time for, or else the last"
     for plan, speed in zip(plans, speeds):
-        left = seconds - time_after(speed, plan, labelled, unlabelled, views)
+        left, least = seconds - time_after(speed, plan, labelled, unlabelled, views), 3.*plan['nets']
         passes = plan_passes(plan, labelled, max(left, 0), speed['step'], plan.get('bs', bs), speed['jobs'])
-        if passes >= plan['passes'] and left > 0: break
-    return plan, speed, max(left, seconds/2)
+        if passes >= plan['passes'] and left >= least: return plan, speed, left
+    return plan, speed, max(left, seconds/2, least)
 
 # %% ../nbs/10a_recipes.ipynb #a393c78b
 @dataclass
@@ -279,14 +291,16 @@ def _interval(scores, groups, graded):
 def _judge(probs, masks, groups):
     "Scores (N,) of tiles, and the cuts to use"
     if probs.shape[1] > 1: return tile_precision(probs.argmax(1), masks, probs.shape[1]), dict(threshold=.5, min_area=0)
-    plain, own = best_cut(probs[:,0], masks), cross_cut(probs[:,0], masks, groups, expected=True)
+    n = len(masks) if groups is None else len(np.unique(groups))
+    plain, own = best_cut(probs[:,0], masks), cross_cut(probs[:,0], masks, groups, min(5, n), expected=True)
     return own.precision, dict(threshold=plain.threshold, min_area=plain.min_area, sharpness=own.cut.sharpness, shift=own.cut.shift)
 
 def _touching(survey):
     "Share of the unlabelled tiles that touch a labelled one"
     n, m = len(survey.train), len(survey.test_ids)
     if not m: return 0.
-    a, b = known_neighbours([survey.train, survey.test])[['a', 'b']].to_numpy().T
+    pairs = known_neighbours([survey.train, survey.test], margin=1.5)
+    a, b = pairs.loc[pairs.margin > 2, ['a', 'b']].to_numpy().T
     return len({*b[(a < n) & (b >= n)], *a[(b < n) & (a >= n)]})/m
 
 # %% ../nbs/10a_recipes.ipynb #2b13d180
@@ -307,37 +321,50 @@ def _say(quiet):
     "A function that says how far the work is"
     return (lambda *a: None) if quiet else (lambda *a: print(*a, file=sys.stderr, flush=True))
 
-def _trials(survey, config, device):
+def _possible(survey, config):
+    "The plans that the survey has tiles enough for: each fold has some, and at least two groups are held out"
+    n = len(np.unique(survey_groups(survey))) if config['args'].get('grouped', True) else len(survey.train)
+    plans = [p for p in config['plans'] if p['folds'] <= n and p['nets']*n >= 2*p['folds']]
+    if plans: return plans
+    raise SaltError(f'the survey has {n} groups of tiles that belong together, too few for each plan of the recipe; '
+        'copy the recipe and ask for fewer folds, or label more')
+
+def _trials(survey, config, plans, device):
     "The speed of each plan; plans that differ in passes alone share a trial"
     known, seconds = {}, min(4, 3*config['minutes'])
     def speed(plan):
-        key = str([plan_jobs(plan['nets'], device), *((k, v) for k, v in sorted(plan.items()) if k not in PLAN_KEYS)])
+        own = {k: v for k, v in sorted(plan.items()) if k not in PLAN_KEYS}
+        key = str([plan_jobs(plan['nets'], device), own, _different(plan)])
         if key not in known: known[key] = try_plan(survey, config['args'], plan, config['seed'], device, seconds)
         return known[key]
-    return [speed(p) for p in config['plans']]
+    return [speed(p) for p in plans]
 
 # %% ../nbs/10a_recipes.ipynb #550d7e92
 def _choose(survey, config, start, device):
     "The config with the plan that there is time for"
-    speeds, views = _trials(survey, config, device), len(make_views(config['tta']))
-    seconds = config['minutes']*60*.985 - (time.monotonic() - start)
-    plan, speed, seconds = choose_plan(config['plans'], speeds, len(survey.train), len(survey.test_ids), seconds,
-        config['args'].get('bs', 32), views)
-    return config | dict(plan=plan, speed=speed, train_minutes=seconds/60)
+    plans = _possible(survey, config)
+    speeds, views = _trials(survey, config, plans, device), len(make_views(config['tta']))
+    tiles = len(survey.train), len(survey.test_ids)
+    left = config['minutes']*60*.985 - (time.monotonic() - start)
+    plan, speed, seconds = choose_plan(plans, speeds, *tiles, left, config['args'].get('bs', 32), views)
+    late = seconds + time_after(speed, plan, *tiles, views) - left
+    return config | dict(plan=plan, speed=speed, train_minutes=seconds/60, late_minutes=max(0, late)/60)
 
 # %% ../nbs/10a_recipes.ipynb #006b655c
 def _train(survey, out, config, device, quiet):
     "Train the nets of a plan, or go on with it; their folders"
     plan, speed = config['plan'], config['speed']
-    args = config['args'] | {k: v for k, v in plan.items() if k not in PLAN_KEYS} | dict(precision=speed['precision'])
-    return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=speed['jobs'], turns=plan.get('turns'),
+    on_cpu, jobs = torch.device(device).type == 'cpu', min(speed['jobs'], plan_jobs(plan['nets'], device))
+    precision = 'auto' if on_cpu and speed['precision'] == 'fp16' else speed['precision']
+    args = config['args'] | {k: v for k, v in plan.items() if k not in PLAN_KEYS} | dict(precision=precision)
+    return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=jobs, turns=plan.get('turns'),
         seed=config['seed'], keep='last', device=device, quiet=quiet, **args)
 
 # %% ../nbs/10a_recipes.ipynb #edc6f650
 def _held_out(survey, out, runs, tta, device):
     "`Maps` of the tiles that each run has held out, kept in `out/held_out`"
     learners = [load_run(r, survey, device=device) for r in runs]
-    parts = [l.dls.valid_tiles for l in learners]
+    parts = [unseen_tiles(l, r) for l, r in zip(learners, runs)]
     pieces = (predict_tiles(l, p[i:i+256], tta, 64) for l, p in zip(learners, parts) for i in range(0, len(p), 256))
     with new_folder(out/'held_out', overwrite=True) as d: write_maps(d, pieces, sum(map(len, parts)))
     return open_maps(out/'held_out')
@@ -367,6 +394,7 @@ def _settings(recipe, minutes, weights, net, seed):
     r = read_recipe(recipe)
     why = ''
     if weights is None and net is None: weights, why = find_weights()
+    elif weights is None: why = 'an encoder was named and no weights for it (--weights imagenet fetches them)'
     if weights == 'none': weights = None
     if weights and weights != 'imagenet': weights = str(Path(weights).resolve())
     track, args, plans, why = pick_track(r, weights, net, why)
@@ -376,14 +404,20 @@ def _settings(recipe, minutes, weights, net, seed):
         args=args, plans=plans)
 
 # %% ../nbs/10a_recipes.ipynb #b5e38073
+def _odd(settings, config):
+    "Names of the settings in which a folder was begun otherwise"
+    same = lambda k, a, b: str(a).split('.')[:2] == str(b).split('.')[:2] if k == 'version' else a == b
+    return [k for k, v in settings.items() if k not in ('why', 'file', 'about') and not same(k, v, config.get(k))]
+
 def _begin(out, settings, overwrite):
     "The config of a recipe's folder: the one that is there, or a new one"
     there = out/'recipe.json'
     if there.exists() and not overwrite:
         config = read_json(there)
-        odd = [k for k, v in settings.items() if k not in ('why', 'file') and config.get(k) != v]
+        odd = _odd(settings, config)
         if not odd: return config
-        raise SaltError(f'{out} was begun with another {", ".join(odd)}; pass --overwrite (overwrite=True), or name another')
+        raise SaltError(f'{out} was begun with another {", ".join(odd)}; go on as it was begun (saltid resume {out}, with --data if the '
+            'survey has moved), name another folder, or begin anew with --overwrite (overwrite=True)')
     full = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if full and not there.exists(): raise SaltError(f'{out} exists and holds no recipe; name another folder')
     with new_folder(out, overwrite) as d: write_json(d/'recipe.json', settings)
@@ -398,6 +432,7 @@ def _cook(survey, out, config, start, device, quiet):
         config = _choose(survey, config, start, device)
         write_json(out/'recipe.json', config, overwrite=True)
     plan, speed = config['plan'], config['speed']
+    if config.get('late_minutes', 0) > .1: say(f'this will take some {config["late_minutes"]:.1f} minutes longer than that; there is much to predict')
     say(f'training {plan["nets"]} of {plan["folds"]} folds, {speed["jobs"]} at a time, {config["train_minutes"]:.1f} minutes in all')
     runs = _train(survey, out, config, device, quiet)
     say('judging by the held-out tiles ...')
@@ -412,7 +447,7 @@ def run_recipe(
     out, # The folder to make; one that was begun with the same settings is gone on with
     recipe='quick', # 'quick', 'hour', 'evening', or a file such as 'my.toml'
     minutes:float|None=None, # Time of the whole way; None for the recipe's
-    weights=None, # File with weights of an encoder, 'imagenet', or 'none'; None for the best to be had
+    weights=None, # File with weights of an encoder, 'imagenet', or 'none'; None for the best to be had, or for none if a `net` is named
     net:str|None=None, # Encoder; None for that of the recipe or of the weights
     seed:int=0, # As for `train_run`
     device=None, # None for a GPU if there is one
@@ -423,6 +458,7 @@ def run_recipe(
     start, out = time.monotonic(), Path(out)
     settings = _settings(recipe, minutes, weights, net, check_whole('seed', seed, 0, 2**31))
     survey, device = as_survey(survey), check_device(device)
+    if survey.test_ids: survey.test
     settings |= dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad)
     return _cook(survey, out, _begin(out, settings, overwrite), start, device, quiet)
 
@@ -437,5 +473,4 @@ def resume_recipe(
     start, out = time.monotonic(), Path(out)
     if not (out/'recipe.json').exists(): raise SaltError(f'{out} holds no recipe; check the path')
     config = read_json(out/'recipe.json')
-    survey = as_survey(config['survey'] if survey is None else survey, config['skip_bad'])
-    return _cook(survey, out, config, start, check_device(device), quiet)
+    return _cook(survey_of(config, survey), out, config, start, check_device(device), quiet)

@@ -17,10 +17,10 @@ import pandas as pd
 from fastcore.basics import patch
 
 from . import __version__
-from .neighbours import survey_groups
 from .files import SaltError, new_file, read_json
-from .learner import list_runs, load_run, plot_history, read_config, run_folders
+from .learner import list_runs, load_run, plot_history, read_config, run_folders, survey_of, unseen_tiles
 from .metrics import best_cut, paired_difference, score_interval, tile_precision
+from .neighbours import survey_groups
 from .submission import find_cut, to_masks
 from .tiles import Tiles, as_survey, show_tiles
 from .tta import open_maps, predict_tiles
@@ -119,19 +119,12 @@ def cross_doubt(
     return doubt, after, [r.temperature for r in fits]
 
 # %% ../nbs/10b_report.ipynb #73e46899
-def _survey_of(runs, survey):
-    "The survey that runs were trained on"
-    config = read_config(runs[0])
-    try: return as_survey(config['survey'] if survey is None else survey, config['skip_bad'])
-    except SaltError as e:
-        raise SaltError(f'{e}; if the survey was moved since, say where it is (--data, survey=)') from None
-
-def _kept(run, learners):
+def _kept(run, learners, parts):
     "Maps that a recipe has kept; else predicted now"
     if (Path(run)/'held_out'/'ids.json').exists(): return np.asarray(open_maps(Path(run)/'held_out').mean[:])
     cuts = [Path(p)/'cut.json' for p in (run, *run_folders(run))]
     tta = next((read_json(c).get('tta', 'flip') for c in cuts if c.exists()), 'flip')
-    return np.concatenate([np.asarray(predict_tiles(l, l.dls.valid_tiles, tta, 64).mean) for l in learners])
+    return np.concatenate([np.asarray(predict_tiles(l, t, tta, 64).mean) for l, t in zip(learners, parts)])
 
 # %% ../nbs/10b_report.ipynb #b1fce024
 def _joined(parts):
@@ -153,11 +146,11 @@ def held_out(
 )->HeldOut: # Tiles that none of them has seen, each said by the run that held it out
     "Gather what runs say of the tiles that they held out"
     runs = run_folders(run)
-    survey = _survey_of(runs, survey)
+    survey = survey_of(read_config(runs[0]), survey)
     learners = [load_run(r, survey, device=device) for r in runs]
-    parts = [l.dls.valid_tiles for l in learners]
+    parts = [unseen_tiles(l, r) for l, r in zip(learners, runs)]
     tiles, part = _joined(parts), np.repeat(np.arange(len(parts)), [len(p) for p in parts])
-    return HeldOut(tiles, _kept(run, learners), part, find_cut(run), _groups_of(runs, survey, tiles.ids))
+    return HeldOut(tiles, _kept(run, learners, parts), part, find_cut(run), _groups_of(runs, survey, tiles.ids))
 
 # %% ../nbs/10b_report.ipynb #7b2960c3
 def lost_points(
@@ -332,7 +325,7 @@ def compare_runs(
 )->Comparison: # On the tiles that both have held out
     "Compare two runs tile by tile"
     configs = [read_config(run_folders(r)[0]) for r in (a, b)]
-    if survey is not None or configs[0]['survey'] == configs[1]['survey']: survey = _survey_of(run_folders(a), survey)
+    if survey is not None or configs[0]['survey'] == configs[1]['survey']: survey = survey_of(configs[0], survey)
     first, second = (held_out(r, survey, device) for r in (a, b))
     i, j = _paired(first, second)
     ids, x, y = [first.tiles.ids[k] for k in i], first.scores[i], second.scores[j]

@@ -182,6 +182,13 @@ def _one_by_one(strings, shape, names):
         with _named(name): masks.append(rle_decode(s, shape).T)
     return masks
 
+# %% ../nbs/00_rle.ipynb #79767fce
+def _names(names, n):
+    "A name for each of `n` masks; mask 0, mask 1, ... if `names` is None"
+    names = [f'mask {i}' for i in range(n)] if names is None else list(names)
+    if len(names) == n: return names
+    raise SaltError(f'{n} masks and {len(names)} names; give one name for each mask, or none')
+
 # %% ../nbs/00_rle.ipynb #1028279f
 def rle_decode_batch(
     strings, # N run lengths, as for `rle_decode`
@@ -191,12 +198,13 @@ def rle_decode_batch(
     "Read the run lengths of many masks of one size"
     h, w = _height_width(shape)
     strings = [_string(s) for s in strings]
+    names = _names(names, len(strings))
     out = np.empty((len(strings), w, h), dtype=np.uint8)
     for i in range(0, len(strings), 64):
         few = strings[i:i+64]
         runs = _read_in_a_row(few, h*w)
         if runs: out[i:i+64] = _fill(*runs, len(few)*h*w).reshape(-1, w, h)
-        else: out[i:i+64] = _one_by_one(few, shape, names[i:i+64] if names else [f'mask {j}' for j in range(i, i + len(few))])
+        else: out[i:i+64] = _one_by_one(few, shape, names[i:i+64])
     return out.transpose(0, 2, 1)
 
 # %% ../nbs/00_rle.ipynb #842e8af6
@@ -223,19 +231,31 @@ def _check_names(ids):
     one, two, *_ = [id for id in ids if id.casefold() == fold]
     raise SaltError(f'ids {one} and {two} are one file where large and small letters are the same; rename one')
 
+# %% ../nbs/00_rle.ipynb #2044fcca
+def _as_bytes(mask):
+    "`mask` as bytes, if its values are whole numbers from 0 to 255"
+    mask = np.asarray(mask)
+    _check_mask(mask)
+    lo, hi = mask.min(initial=0), mask.max(initial=0)
+    if lo < 0 or hi > 255: raise SaltError(f'mask holds values from {lo} to {hi}, expected 0 to 255')
+    return mask.astype(np.uint8, copy=False)
+
 # %% ../nbs/00_rle.ipynb #862ce836
 def save_masks(
     ids, # Names of the tiles
-    masks, # (N,H,W) uint8: 0 and 1 for salt, or class numbers
+    masks, # (N,H,W) whole numbers or booleans: 0 and 1 for salt, or class numbers up to 255
     folder, # An existing folder
     classes:bool|None=None # Keep class numbers? None: if one is above 1
 ):
     "Write each mask as `ID.png`, with 0 and 255 for salt, or with class numbers"
-    ids, masks = [str(id) for id in ids], [np.asarray(m, np.uint8) for m in masks]
+    ids, masks = [str(id) for id in ids], list(masks)
     if len(ids) != len(masks): raise SaltError(f'{len(ids)} ids and {len(masks)} masks; give one mask for each id')
     _check_names(ids)
+    for k, id in enumerate(ids):
+        with _named(id): masks[k] = _as_bytes(masks[k])
     if classes is None: classes = any(m.max(initial=0) > 1 for m in masks)
-    for id, m in zip(ids, masks): Image.fromarray(m if classes else m*255).save(Path(folder)/f'{id}.png')
+    if not classes: masks = [(m > 0)*np.uint8(255) for m in masks]
+    for id, m in zip(ids, masks): Image.fromarray(m).save(Path(folder)/f'{id}.png')
 
 # %% ../nbs/00_rle.ipynb #ecf24188
 def masks_from_csv(

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from skimage.morphology import area_closing
 
 from .files import SaltError, check_range, new_file, new_folder, read_json, read_table, write_json
-from .learner import SaltLearner, load_run, run_folders
+from .learner import SaltLearner, load_run, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
 from .tiles import Source, Survey, as_survey, read_image
@@ -253,7 +253,7 @@ def tune_run(
 )->dict: # threshold, min_area, score
     "Choose threshold and smallest area on the part that a run has held out"
     run, saved = Path(run), _saved(run, learn, device)
-    tiles = (learn or saved).dls.valid_tiles
+    tiles = unseen_tiles(learn or saved, run)
     maps = predict_tiles(saved, tiles, tta)
     found = _best(maps, tiles.masks)
     note_doubts(run, maps, (found['threshold'], found['min_area']), tiles.masks, (learn or saved).dls.train_tiles)
@@ -341,6 +341,14 @@ def _load(runs, device, out, threshold=None, min_area=None, loader=None, expecte
     found = (.5, 0) if ready else find_cut(given, expected and threshold is None)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
 
+# %% ../nbs/10_submission.ipynb #f81fdfd0
+def _views(runs, tta):
+    "The views that were asked for, or else those that the cut of `runs` was chosen with"
+    given, ready = _given(runs)
+    if tta is not None or ready: return tta or 'flip'
+    found = {read_json(f).get('tta', 'flip') for f in _beside(given, 'cut.json')}
+    return found.pop() if len(found) == 1 else 'flip'
+
 # %% ../nbs/10_submission.ipynb #772b4429
 def _map_type(name, tta, bs):
     "The number type of maps by its name; views and batches are looked at as well"
@@ -423,7 +431,7 @@ def predict_submission(
     threshold=None, # As for `to_masks`; None for what `tune_run` or a recipe found
     min_area:int|None=None, # As for `to_masks`; None likewise
     holes:int=0, # As for `to_masks`
-    tta:str='flip', # As for `TTAPredictor`
+    tta:str|None=None, # As for `TTAPredictor`; None for what the cut was chosen with, or else 'flip'
     bs:int=32, # Tiles in a batch
     overwrite:bool=False, # Replace what is there
     progress=None, # Called with (done, all)
@@ -435,6 +443,7 @@ def predict_submission(
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey; write a submission, masks, maps, and how doubtful they are"
     _check_outputs(out, masks, maps, overwrite, uncertainty)
+    tta = _views(runs, tta)
     dtype = _map_type(maps_type, tta, bs)
     survey, (learners, cut) = as_survey(survey), _load(runs, device, out or uncertainty, threshold, min_area, loader)
     _check_cut(*cut, holes, survey.size)
@@ -460,7 +469,7 @@ def predict_sections(
     threshold:float|None=None, # Probability above which a pixel is salt; None for what training found
     min_area:int|None=None, # Masks of fewer pixels become empty; None likewise
     overlap:float=.5, # As for `predict_section`
-    tta:str='flip', # As for `predict_section`
+    tta:str|None=None, # As for `predict_section`; None for what the cut was chosen with, or else 'flip'
     bs:int=32, # Windows in a batch
     device=None, # None for a GPU if there is one
     overwrite:bool=False, # Replace the folder
@@ -468,6 +477,7 @@ def predict_sections(
 )->list: # Paths of the masks
     "Predict sections of any size, and write their masks"
     names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
+    tta = _views(runs, tta)
     with new_folder(out, overwrite) as d:
         for k, (name, file) in enumerate(names.items()):
             if progress: progress(k, len(names))

@@ -269,7 +269,7 @@ def _timm(name):
     "The module timm, or what to do without it"
     try: return importlib.import_module('timm')
     except ImportError:
-        raise SaltError(f'encoder {name} needs timm; pip install "salt_identification[timm]", '
+        raise SaltError(f'encoder {name} needs timm; pip install timm, '
             f'or choose one of {", ".join(RESNETS[:5])}, slim32') from None
 
 # %% ../nbs/05_unet.ipynb #05b4c9ce
@@ -478,7 +478,7 @@ def guess_encoder(
     fits = [name for name, convs in KNOWN_ENCODERS.items() if convs in (n, n - 1) and _fits(state, name)]
     if fits: return next((name for name in fits if name in Path(weights).name), fits[0])
     hint = '' if importlib.util.find_spec('timm') else ' (install timm for most of them)'
-    raise SaltError(f'weights {weights} fit none of {", ".join(KNOWN_ENCODERS)}{hint}; pass net=NAME')
+    raise SaltError(f'weights {weights} fit none of {", ".join(KNOWN_ENCODERS)}{hint}; pass net=NAME (--net NAME)')
 
 # %% ../nbs/05_unet.ipynb #bf67ccf4
 def shuffle_conv(

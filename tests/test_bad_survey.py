@@ -13,7 +13,7 @@ from PIL import Image
 
 from salt_identification.files import SaltError, new_file, new_folder, read_json, read_table, write_json
 from salt_identification.rle import masks_from_csv, rle_decode, rle_encode
-from salt_identification.tiles import Survey, audit, find_survey
+from salt_identification.tiles import Survey, audit, find_survey, read_image
 
 ROOT = Path(__file__).resolve().parent.parent
 IDS, TEST_IDS = [f't{i:02d}' for i in range(10)], [f'u{i:02d}' for i in range(4)]
@@ -552,6 +552,10 @@ def test_no_permission(open_path):
 def test_no_permission_for_a_zip(open_path):
     zip_parts(open_path)
     with closed(open_path/'train.zip'), bad('train.zip cannot be read: no permission'): Survey(open_path)
+
+@posix
+def test_no_permission_for_a_picture(open_path):
+    with closed(image(open_path)), bad('t03.png cannot be read: no permission; ask for it'): read_image(image(open_path))
 
 @posix
 def test_no_permission_to_write(open_path):
