@@ -17,10 +17,10 @@ $(VENV)/dev.ok: $(VENV)/run.ok
 demo: $(VENV)/run.ok ## Make a synthetic survey, train on it, predict it, write a submission and a page of pictures to demo/
 	"$(BIN)/python" -m salt_identification demo --out demo --overwrite
 
-test: $(VENV)/dev.ok ## Check that notebooks are clean and equal the library, run every notebook and pytest
+test: $(VENV)/dev.ok ## Check that notebooks are clean and equal the library, run the library's notebooks, the first tutorial and pytest
 	"$(BIN)/python" tests/check.py
 
-test-tutorials: $(VENV)/dev.ok ## Run every tutorial in its short form
+test-tutorials: $(VENV)/dev.ok ## Run all tutorials in their short form; `make test` has the first only
 	"$(BIN)/python" tests/check.py --tutorials
 
 export: $(VENV)/dev.ok ## Write the library and README.md from the notebooks

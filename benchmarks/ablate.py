@@ -8,11 +8,15 @@ busy the machine is; those by `--minutes` count what a slower step costs. The gr
 `kept_out.py` names is in no run at all: no choice may be made on it.
 
 `--others` are weights of other encoders, each a change of its own, named by its encoder. `--same-folds` keeps the folds of
-seed 0 for every seed, so that two seeds differ by the training alone: give it a `--out` of its own.
+seed 0 for every seed, so that two seeds differ by the training alone: give it a `--out` of its own. The config.json of each run
+says in `note` what was left out and which folds it had: `load_run` alone would hold out other tiles than the run did.
+
+Runs are judged by the mask that is expected to score best (`ExpectedCut(1, 0)`), so that nothing is chosen; judged.json and the
+table of runs say it (`judge`). A run that was judged in another way is judged again, not trained again.
 
 `--write` puts the table into `benchmarks/ABLATIONS.md`, with a chart.
 """
-import argparse, csv, datetime, json
+import argparse, csv, datetime, inspect, json, re
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +24,12 @@ import numpy as np
 from salt_identification import data
 from salt_identification.neighbours import survey_groups
 from salt_identification.files import new_file, read_json, write_json
-from salt_identification.learner import load_run, resume_run, train_run
+from salt_identification.learner import load_run, resume_run, salt_learner, train_run
 from salt_identification.metrics import ExpectedCut, paired_difference, tile_precision
 from salt_identification.tiles import Survey
+from salt_identification.training import read_numbers
 from salt_identification.tta import predict_tiles
-from salt_identification.unet import guess_encoder
+from salt_identification.unet import Unet, guess_encoder
 
 import machine
 from kept_out import kept_out
@@ -33,29 +38,43 @@ HERE = Path(__file__).resolve().parent
 STRONG = dict(affine=dict(rotate=10., scale=.25, shift=.1, shear=.2, p=.85), light=dict(brightness=.12, contrast=.3, p=.8))
 BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>lovasz@0.33', encoder_rate=.33, tfms=dict(affine=True, light=True)),
     random=dict(net='slim32', loss='bce>lovasz@0.5', tfms=dict(affine=True, light=True)))
-CHANGES = {
-    'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)), 'affine and light': dict(tfms=dict(affine=True, light=True)),
-    'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)), 'CutMix': dict(tfms=dict(affine=True, light=True, cutmix=True)), 'no augmentation': dict(tfms=dict(flip=False)),
-    'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'), 'Lovasz from the start': dict(loss='lovasz'), 'Lovasz from 2/3': dict(loss='bce>lovasz@0.67'),
-    'symmetric Lovasz': dict(loss='bce>symlovasz@0.33'), 'Lovasz with ReLU': dict(loss='bce>lovasz(act=relu)@0.33'), 'BCE, then Lovasz and BCE': dict(loss='bce>lovasz+0.5*bce@0.33'),
-    'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'), 'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
-    'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
-    'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True), 'presence loss': dict(loss='bce+0.1*presence>lovasz+0.1*presence@0.33'),
-    'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.), 'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
-    'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.), 'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
+JUDGE = 'expected' # ExpectedCut(1, 0); before 2026-11-26 a cut chosen on other tiles, and judged.json had no such key
+KEPT_OUT = 'trained on the survey without the fifth that kept_out.py names: load_run without that survey holds out other tiles than this run did'
+SAME_FOLDS = '; the folds are those of seed 0 whatever the seed (--same-folds)'
+def changes(base):
+    "name -> what changes; a loss that switches does so where that of `base` does, so that one thing changes at a time"
+    at = base['loss'].partition('@')[2] or '0.5'
+    return {
+        'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)), 'affine and light': dict(tfms=dict(affine=True, light=True)),
+        'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)), 'CutMix': dict(tfms=dict(affine=True, light=True, cutmix=True)), 'no augmentation': dict(tfms=dict(flip=False)),
+        'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'), 'Lovasz from the start': dict(loss='lovasz'), 'Lovasz from 2/3': dict(loss='bce>lovasz@0.67'),
+        'symmetric Lovasz': dict(loss=f'bce>symlovasz@{at}'), 'Lovasz with ReLU': dict(loss=f'bce>lovasz(act=relu)@{at}'), 'BCE, then Lovasz and BCE': dict(loss=f'bce>lovasz+0.5*bce@{at}'),
+        'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'), 'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
+        'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
+        'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True), 'presence loss': dict(loss=f'bce+0.1*presence>lovasz+0.1*presence@{at}'),
+        'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.), 'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
+        'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.), 'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
+
 ONLY_RANDOM = {'slim24': dict(net='slim24'), 'slim48': dict(net='slim48'), 'ResNet18': dict(net='resnet18'), 'Unet34': dict(net='unet34', attention=None, dropout=0.)}
+
+def settled(args):
+    "Arguments with the defaults of what is not said, so that one that says a default is known as no change"
+    defaults = {k: p.default for fn in (Unet, salt_learner, train_run) for k, p in inspect.signature(fn).parameters.items()}
+    return defaults | args
 
 def variants(track, others=()):
     "name -> arguments; what changes nothing in the base is left out"
     base = BASES[track]
-    some = CHANGES | (ONLY_RANDOM if track == 'random' else {}) | {n: dict(weights=f, net=n) for f in others for n in [guess_encoder(f)]}
-    return dict(base=base) | {n: base | c for n, c in some.items() if base | c != base}
+    some = changes(base) | (ONLY_RANDOM if track == 'random' else {}) | {n: dict(weights=f, net=n) for f in others for n in [guess_encoder(f)]}
+    return dict(base=base) | {n: base | c for n, c in some.items() if settled(base | c) != settled(base)}
 
 def note(row, path):
-    "A line more in the table of runs"
-    rows = list(csv.DictReader(path.open())) if path.exists() else []
+    "A line more in the table of runs, unless it is there; older lines may lack a column"
+    path, row = Path(path), {k: str(v) for k, v in row.items()}
+    rows = list(csv.DictReader(path.open(newline=''))) if path.exists() else []
+    if row in rows: return
     with new_file(path, overwrite=True) as f, f.open('w', newline='') as g:
-        w = csv.DictWriter(g, list(row)); w.writeheader(); w.writerows([*rows, row])
+        w = csv.DictWriter(g, list(dict.fromkeys(k for r in [*rows, row] for k in r)), restval=''); w.writeheader(); w.writerows([*rows, row])
 
 def only(survey, places):
     "The survey with the labelled tiles at `places` alone, their groups known"
@@ -74,27 +93,45 @@ def judge(run, survey):
     best, plain = (tile_precision(m > 0, tiles.masks > 0) for m in (ExpectedCut(1., 0.).apply(maps), plain > .5))
     return list(tiles.ids), groups.tolist(), best, plain
 
-def one(survey, out, track, name, args, seed, length, csv_path):
-    "Train and judge one run, unless that is done"
-    run = out/f'{track} {name} {seed}'.replace(' ', '_')
-    if (run/'judged.json').exists(): return
-    print(f'{datetime.datetime.now():%H:%M} {track}: {name}, seed {seed}', flush=True)
+def folder_of(out, track, name, seed):
+    "The folder of a run, whatever signs its name has"
+    return Path(out)/re.sub(r'[\s/\\:*?"<>|]+', '_', f'{track} {name} {seed}')
+
+def judged(run):
+    "What judged.json of a run says, if it was judged as runs are judged now; else None"
+    done = read_json(run/'judged.json') if (run/'judged.json').exists() else {}
+    return done if done.get('judge') == JUDGE else None
+
+def finish(run, survey, seed, length, args, remark=None):
+    "Train a run to its end, unless it is there; `remark` is noted in its config"
     if (run/'config.json').exists(): resume_run(run, survey, quiet=True)
     else: train_run(survey, run, seed=seed, keep='last', quiet=True, **length, **args)
-    ids, groups, best, plain = judge(run, survey)
-    write_json(run/'judged.json', dict(track=track, name=name, seed=seed, ids=ids, groups=groups, cut=best.tolist(), plain=plain.tolist()))
     config = read_json(run/'config.json')
-    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=config['plan']['ends'][-1], settings=json.dumps({k: Path(v).name if k == 'weights' else v for k, v in args.items()}, default=str), precision=config['precision'],
-        tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}'), csv_path)
+    if remark and config.get('note') != remark: write_json(run/'config.json', config | dict(note=remark), overwrite=True)
+    return config
+
+def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
+    "Train and judge one run, or what of it is not done yet"
+    run = folder_of(out, track, name, seed)
+    if judged(run): return
+    again = ', judged again' if (run/'judged.json').exists() else ''
+    print(f'{datetime.datetime.now():%H:%M} {track}: {name}, seed {seed}{again}', flush=True)
+    config = finish(run, survey, seed, length, args, remark)
+    ids, groups, best, plain = judge(run, survey)
+    steps = read_numbers(run/'last.safetensors')['plan']['ends'][-1] # as carried out, which a run of minutes may not have planned at first
+    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=steps, settings=json.dumps({k: Path(v).name if k == 'weights' else v for k, v in args.items()}, default=str), precision=config['precision'],
+        tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}', judge=JUDGE), csv_path)
+    write_json(run/'judged.json', dict(track=track, name=name, seed=seed, judge=JUDGE, ids=ids, groups=groups, cut=best.tolist(), plain=plain.tolist()), overwrite=True)
 
 def compared(out, track):
-    "(scores of the base by seed, [(name, difference, low, high, seeds)], the best first), paired by tile, neighbours together"
-    done = [read_json(p) for p in sorted(Path(out).glob(f'{track}_*/judged.json'))]
+    "(scores of the base by seed, [(name, difference, low, high, seeds)], the best first), paired by tile, neighbours together; runs that were judged otherwise are left out"
+    done = [d for p in sorted(Path(out).glob(f'{track}_*/judged.json')) for d in [judged(p.parent)] if d]
     base = {d['seed']: d for d in done if d['name'] == 'base'}
     rows = []
     for name in dict.fromkeys(d['name'] for d in done if d['name'] != 'base'):
         pairs = [(d, base[d['seed']]) for d in done if d['name'] == name and d['seed'] in base]
         if not pairs: continue
+        for d, b in pairs: assert d['ids'] == b['ids'], f'{name}, seed {d["seed"]}: {out} holds out other tiles in it than in its base; give it a folder of its own'
         a, b = (np.concatenate([p[i]['cut'] for p in pairs]) for i in (0, 1))
         rows.append((name, *paired_difference(a, b, np.concatenate([p[0]['groups'] for p in pairs])), len(pairs)))
     return {s: float(np.mean(d['cut'])) for s, d in base.items()}, sorted(rows, key=lambda r: -r[1])
@@ -132,18 +169,21 @@ def main():
     p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--others', nargs='+', default=[]); p.add_argument('--same-folds', action='store_true'); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
     o = p.parse_args()
     if o.same_folds: data.make_folds = lambda tiles, n_folds, seed, groups, dealt=data.make_folds: dealt(tiles, n_folds, 0, groups)
+    remark = KEPT_OUT + SAME_FOLDS*o.same_folds
     out, track = Path(o.out), 'weights' if o.weights else 'random'
     survey = Survey(o.data)
     small = only(survey, ~kept_out(survey))
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
+    wanted = {n: a for n, a in variants(track, o.others).items() if not o.only or n in o.only or n == 'base'}
     for seed in o.seeds:
-        for name, args in variants(track, o.others).items():
-            if o.only and name not in o.only and name != 'base': continue
-            one(small, out, track, name, given | args, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv))
+        for k, (name, args) in enumerate(wanted.items(), 1):
+            one(small, out, track, name, given | args, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv), remark)
+            lost = set(list(wanted)[:k]) - {'base'} - {r[0] for r in compared(out, track)[1]}
+            assert not lost, f'judged, but not in the table: {", ".join(sorted(lost))}'
             (out/'ablations.md').write_text(table(out, track))
     print(table(out, track))
     how = f'{o.steps} steps' if o.steps else f'{o.minutes:g} minutes'
-    if o.write: write(out, track, f'{how} each, {datetime.date.today()}, {machine.name()}.')
+    if o.write: write(out, track, f'{how} each, {datetime.date.today()}, {machine.name()}; judged by the mask that is expected to score best.')
 
 if __name__ == '__main__': main()

@@ -17,10 +17,11 @@ from salt_identification.metrics import score_interval
 from salt_identification.tiles import Survey
 from salt_identification.unet import guess_encoder
 
-from ablate import BASES, one, only
+from ablate import BASES, folder_of, one, only
 from kept_out import kept_out
 
 HERE = Path(__file__).resolve().parent
+REMARK = 'the folds are those of the whole survey (learning_curve.py), and some of the tiles alone are here: load_run holds out other tiles than this run did'
 
 def shares_of(survey, folds, shares):
     "share -> places: of the tiles outside of fold 0 about that share, groups whole, and all of fold 0"
@@ -56,8 +57,8 @@ def main():
     args, rows = BASES[track] | (dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}), []
     for share, places in shares_of(small, folds, sorted(o.shares)).items():
         name = f'{share:g} of the tiles'
-        one(only(small, places), out, track, name, args, 0, dict(steps=o.steps), Path(o.csv))
-        done = read_json(out/f'{track} {name} 0'.replace(' ', '_')/'judged.json')
+        one(only(small, places), out, track, name, args, 0, dict(steps=o.steps), Path(o.csv), REMARK)
+        done = read_json(folder_of(out, track, name, 0)/'judged.json')
         cut = np.array(done['cut'])
         rows.append((int((places & (folds != 0)).sum()), cut.mean(), *score_interval(cut, done['groups'])))
         print(f'{rows[-1][0]} tiles: {cut.mean():.4f} ({rows[-1][2]:.3f} to {rows[-1][3]:.3f})', flush=True)

@@ -1,5 +1,5 @@
 "What machine a measurement was made on, and with which versions."
-import os, platform
+import os, platform, sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,9 +24,20 @@ def memory_gib():
     kb = next((int(l.split()[1]) for l in _lines('/proc/meminfo') if l.startswith('MemTotal')), 0)
     return round(kb/2**20, 1)
 
+def cores():
+    "Cores that this process may use"
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+def peak_mib():
+    "Largest memory of this process so far, MiB. `ru_maxrss` of a child begins at the peak of its parent, so only where there is no /proc"
+    kb = next((int(l.split()[1]) for l in _lines('/proc/self/status') if l.startswith('VmHWM')), None)
+    if kb is not None: return kb/1024
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(2**20 if sys.platform == 'darwin' else 1024)
+
 def machine():
     "As a dict, for a JSON file"
-    return dict(cpu=name(), cores=os.cpu_count(), flags=flags(), memory_gib=memory_gib(), system=platform.system(), python=platform.python_version())
+    return dict(cpu=name(), cores=cores(), flags=flags(), memory_gib=memory_gib(), system=platform.system(), python=platform.python_version())
 
 def versions():
     "Versions of what is installed of `PACKAGES`"

@@ -1,9 +1,10 @@
 """What people would use instead, each as its documentation shows it, on the same files.
 
 Every function trains one epoch at a time or predicts a folder, and gives back seconds. Masks are written as 0 and 1 first,
-since fastai's and smp's way of reading them takes class numbers.
+since fastai's and smp's way of reading them takes class numbers. All of it on the CPU.
 """
-import time
+import math, time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,25 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from salt_identification.training import bf16_slow
 
 CODES, SIDE = ['rock', 'salt'], 128
 
-def _fastai_dls(path, bs=16):
-    "`SegmentationDataLoaders` as fastai's tutorial has them"
-    from fastai.vision.all import Resize, SegmentationDataLoaders, aug_transforms, get_image_files
-    path = Path(path)
-    valid = set((path/'valid.txt').read_text().split())
-    files = sorted(get_image_files(path/'train'/'images'), key=lambda f: (f.stem in valid, f.name))
-    return SegmentationDataLoaders.from_label_func(path, bs=bs, fnames=files, label_func=lambda f: path/'classes'/f.name, codes=CODES,
-        valid_pct=len(valid)/len(files), seed=0, item_tfms=Resize(SIDE), batch_tfms=aug_transforms(size=SIDE), num_workers=0)
+def _class_mask(path, f): return path/'classes'/f.name
+
+def read_valid(path): return (Path(path)/'valid.txt').read_text().split()
+
+def _fastai_dls(path, workers=0, bs=16):
+    "`SegmentationDataLoaders.from_label_func` as fastai's tutorial has it, but for the validation tiles, which are those of `valid.txt`; `workers`: None for as many as fastai takes"
+    from fastai.vision.all import DataBlock, FuncSplitter, ImageBlock, MaskBlock, Resize, SegmentationDataLoaders, aug_transforms, get_image_files
+    path, valid = Path(path), set(read_valid(path))
+    block = DataBlock(blocks=(ImageBlock, MaskBlock(codes=CODES)), splitter=FuncSplitter(lambda f: f.stem in valid),
+        get_y=partial(_class_mask, path), item_tfms=Resize(SIDE), batch_tfms=aug_transforms(size=SIDE))
+    dls = SegmentationDataLoaders.from_dblock(block, get_image_files(path/'train'/'images'), path=path, bs=bs, num_workers=workers, device=torch.device('cpu'))
+    assert {f.stem for f in dls.valid_ds.items} == valid, f'{len(dls.valid_ds)} validation tiles, expected {len(valid)}'
+    return dls
 
 class _Epochs:
     "Seconds of each epoch, training and validation"
@@ -39,19 +47,19 @@ def _fit(learn, epochs):
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, 1e-3, cbs=watch)
     return watch.seconds
 
-def fastai_unet(path, epochs=1):
+def fastai_unet(path, epochs=1, workers=0):
     "`unet_learner` on a ResNet34 from random weights"
     from fastai.vision.all import DiceMulti, resnet34, unet_learner
-    return _fit(unet_learner(_fastai_dls(path), resnet34, pretrained=False, metrics=DiceMulti()), epochs)
+    return _fit(unet_learner(_fastai_dls(path, workers), resnet34, pretrained=False, metrics=DiceMulti()), epochs)
 
 def _smp_unet(n_in=3, n_out=2):
     import segmentation_models_pytorch as smp
     return smp.Unet('resnet34', encoder_weights=None, in_channels=n_in, classes=n_out)
 
-def smp_learner(path, epochs=1):
+def smp_learner(path, epochs=1, workers=0):
     "smp.Unet(resnet34) in a plain `Learner` on the same loaders"
     from fastai.vision.all import CrossEntropyLossFlat, DiceMulti, Learner
-    return _fit(Learner(_fastai_dls(path), _smp_unet(), loss_func=CrossEntropyLossFlat(axis=1), metrics=DiceMulti()), epochs)
+    return _fit(Learner(_fastai_dls(path, workers), _smp_unet(), loss_func=CrossEntropyLossFlat(axis=1), metrics=DiceMulti()), epochs)
 
 def _read(folder, ids): return np.stack([np.array(Image.open(folder/f'{i}.png').convert('L')) for i in ids])
 
@@ -60,7 +68,8 @@ def _padded(x, h, w):
     return F.pad(x, (dx//2, dx - dx//2, dy//2, dy - dy//2), mode='reflect')
 
 def best_precision(net, x):
-    "bf16 if a step takes less time so, else float32"
+    "bf16 if a step takes less time so, else float32; not tried where one convolution says that bf16 is far slower"
+    if bf16_slow(): return False
     def step(on):
         with torch.autocast('cpu', torch.bfloat16, on): y = net(x)
         y.float().mean().backward(); net.zero_grad()
@@ -71,15 +80,21 @@ def best_precision(net, x):
         return min(times)
     return seconds(True) < seconds(False)
 
+bce = F.binary_cross_entropy_with_logits
+
 class HandLoop:
-    "smp.Unet(resnet34) with one channel in a loop by hand at its best: cached tiles, channels-last, bf16 if it pays, fused AdamW"
-    def __init__(self, images, masks, lr=1e-3, bs=32, seed=0):
+    "smp.Unet(resnet34) with one channel in a loop by hand at its best: cached tiles, channels-last, bf16 if it pays, fused AdamW; with `ema` the mean of its weights and buffers predicts"
+    def __init__(self, images, masks, lr=1e-3, bs=32, seed=0, ema=0.):
         torch.manual_seed(seed)
         self.net, self.bs, self.lr = _smp_unet(1, 1).to(memory_format=torch.channels_last), bs, lr
         self.x = (torch.as_tensor(images)[:,None].float()/255 - .47)/.16
         self.y, self.size = torch.as_tensor(masks)[:,None].float(), images.shape[1:]
         self.bf16 = best_precision(self.net, self.batch(torch.arange(min(bs, len(self.x))))[0])
         self.opt, self.done = torch.optim.AdamW(self.net.parameters(), lr, weight_decay=1e-2, fused=True), 0
+        self.mean = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
+
+    @property
+    def precision(self): return 'bf16' if self.bf16 else 'float32'
 
     def batch(self, i, flip=False):
         x, y = self.x[i], self.y[i]
@@ -88,40 +103,51 @@ class HandLoop:
             x, y = x.clone(), y.clone(); x[turn], y[turn] = x[turn].flip(-1), y[turn].flip(-1)
         return _padded(x, *self.size).contiguous(memory_format=torch.channels_last), y
 
-    def logits(self, x):
-        with torch.autocast('cpu', torch.bfloat16, self.bf16): y = self.net(x)
+    def logits(self, x, net=None):
+        with torch.autocast('cpu', torch.bfloat16, self.bf16): y = (net or self.net)(x)
         (h, w), y = self.size, y.float()
         a, b = (SIDE - h)//2, (SIDE - w)//2
         return y[..., a:a+h, b:b+w]
 
-    def train(self, rate=lambda done: None):
-        "One epoch"
+    def train(self, rate=lambda done: None, loss=bce, stop=lambda: False):
+        "One epoch, of fewer batches where `stop()` says so before one"
         self.net.train()
         for i in torch.randperm(len(self.x)).split(self.bs):
             if len(i) < 2: continue
+            if stop(): return
             lr = rate(self.done)
             if lr is not None: self.opt.param_groups[0]['lr'] = lr
             x, y = self.batch(i, flip=True)
-            F.binary_cross_entropy_with_logits(self.logits(x), y).backward()
+            loss(self.logits(x), y).backward()
             self.opt.step(); self.opt.zero_grad(); self.done += 1
+            if self.mean: self.mean.update_parameters(self.net)
+
+    def train_seconds(self, seconds, start, warmup=100):
+        "Epochs until `seconds` after `start` (by `time.monotonic`): BCE, from half of the time on Lovasz tile by tile; the rate rises for `warmup` steps, and falls by a cosine of the time"
+        import segmentation_models_pytorch as smp
+        lovasz = smp.losses.LovaszLoss('binary', per_image=True)
+        share = lambda: (time.monotonic() - start)/seconds
+        rate = lambda done: self.lr*min(1, (done + 1)/warmup)*(.5 + .5*math.cos(math.pi*min(1, share())))
+        loss = lambda x, y: (bce if share() < .5 else lovasz)(x, y)
+        while share() < 1: self.train(rate, loss, lambda: share() >= 1)
 
     @torch.no_grad()
     def probs(self, images, flip=False):
         "(N,H,W) probabilities"
-        self.net.eval()
+        net = (self.mean.module if self.mean else self.net).eval()
         x, out = (torch.as_tensor(images)[:,None].float()/255 - .47)/.16, []
         for xb in x.split(self.bs):
             xb = _padded(xb, *self.size).contiguous(memory_format=torch.channels_last)
-            p = torch.sigmoid(self.logits(xb))
-            if flip: p = (p + torch.sigmoid(self.logits(xb.flip(-1))).flip(-1))/2
+            p = torch.sigmoid(self.logits(xb, net))
+            if flip: p = (p + torch.sigmoid(self.logits(xb.flip(-1), net)).flip(-1))/2
             out.append(p[:,0])
         return torch.cat(out).numpy()
 
 def smp_best(path, epochs=2):
-    "Epochs of `HandLoop`, with the same metric as ours on the validation tiles"
+    "(seconds of each epoch, precision) of `HandLoop` with BCE and no averaged weights, with the same metric as ours on the validation tiles"
     from salt_identification.metrics import mean_precision
     path = Path(path)
-    valid = (path/'valid.txt').read_text().split()
+    valid = read_valid(path)
     train = sorted({f.stem for f in (path/'train'/'images').glob('*.png')} - set(valid))
     read = lambda ids: (_read(path/'train'/'images', ids), _read(path/'classes', ids))
     loop, (vx, vy) = HandLoop(*read(train)), read(valid)
@@ -131,7 +157,7 @@ def smp_best(path, epochs=2):
         loop.train()
         mean_precision(loop.probs(vx) > .5, vy)
         seconds.append(time.perf_counter() - t)
-    return seconds
+    return seconds, loop.precision
 
 def _encode(mask):
     "The run-length encoder of most kernels"

@@ -12,13 +12,14 @@ import machine
 from salt_identification.export import export_run, load_exported
 from salt_identification.learner import load_run
 from salt_identification.metrics import mean_precision
+from salt_identification.training import bf16_slow
 from salt_identification.tta import predict_tiles
 
 def kinds(run):
     "name -> a learner"
     for to, int8 in (('onnx', False), ('onnx', True), ('openvino', False)): export_run(run, to, int8, overwrite=True)
     out = {}
-    for precision in ('float32', 'bf16'):
+    for precision in ('float32', *['bf16']*(not bf16_slow())):
         out[f'torch {precision}'] = load_run(run, device='cpu')
         out[f'torch {precision}'].precision = precision
     return out | {'ONNX Runtime float32': load_exported(run), 'ONNX Runtime int8': load_exported(run, 'onnx-int8'),

@@ -8,6 +8,7 @@ __all__ = ['TRAIN_ARGS', 'COMMANDS', 'EXAMPLES', 'parser', 'main']
 # %% ../nbs/11_cli.ipynb #c4eeb249
 import argparse, json, os, sys, time, warnings
 from contextlib import contextmanager, suppress
+from glob import glob
 from pathlib import Path
 from threading import Thread
 
@@ -287,7 +288,7 @@ def _check_recipe(args):
     mine = _DEFAULTS | dict.fromkeys(('fold', 'folds')) | dict(n_folds=5, jobs=None) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light', 'cutmix'), False)
     odd = [k for k, v in mine.items() if getattr(args, k) != v and k not in ('seed', 'net', 'weights')]
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
-        f'{args.recipe} > my.toml), change it, and pass --recipe my.toml')
+        f'{_quote(args.recipe)} --out my.toml), change it, and pass --recipe my.toml')
 
 def _served(args, out, found):
     "Say what a recipe has come to, and what it has written"
@@ -354,17 +355,29 @@ def _resume_recipe(args):
     from salt_identification.recipes import resume_recipe
     return _served(args, Path(args.run), resume_recipe(args.run, args.data, args.quiet, args.device))
 
+# %% ../nbs/11_cli.ipynb #17beea24
+def _copy_recipe(args, text):
+    "Write the text of a recipe to a file"
+    from salt_identification.files import SaltError, new_file
+    if not args.name: raise SaltError('--out needs the name of a recipe: saltid recipes hour --out my.toml')
+    with new_file(args.out, args.overwrite) as f: f.write_text(text + '\n', encoding='utf-8')
+    next_one = f'change it, and: saltid train DATA --recipe {_quote(args.out)} --out RUN'
+    _give(args, dict(file=args.out), f'{args.name} is in {args.out}; {next_one}')
+
 def _recipes(args):
-    "List recipes, or print one"
+    "List recipes, print one, or write it to a file"
     from salt_identification.recipes import read_recipe, recipe_names, recipe_path
     if args.name: text = recipe_path(args.name).read_text(encoding='utf-8').rstrip()
     else: text = '\n'.join(f'{r.name:8} {r.minutes:4g} minutes  {r.about}' for r in map(read_recipe, recipe_names()))
-    _give(args, dict(text=text), text)
+    if args.out: _copy_recipe(args, text)
+    else: _give(args, dict(text=text), text)
     return 0
 
 def _recipes_parser(sub):
-    p = _command(sub, 'recipes', _recipes, 'list recipes, or print one to copy', 'saltid recipes hour > my.toml')
+    p = _command(sub, 'recipes', _recipes, 'list recipes, print one, or write it to a file', 'saltid recipes hour --out my.toml')
     p.add_argument('name', nargs='?', help='the recipe to print')
+    p.add_argument('--out', help='a file to write it to, to change')
+    _share(p, 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #006bbe68
 def _resume(args):
@@ -454,20 +467,26 @@ def _predict_parser(sub):
     p.add_argument('--runtime', default='torch', help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
 
+# %% ../nbs/11_cli.ipynb #fd7bbbc0
+def _matching(files):
+    "`files`, with what is a pattern replaced by the files that match it"
+    found = [[f] if Path(f).exists() else sorted(glob(f)) or [f] for f in files]
+    return [f for fs in found for f in fs]
+
 # %% ../nbs/11_cli.ipynb #01949dae
 def _section(args):
     "Predict sections of any size"
     from salt_identification.submission import predict_sections
     names = ('maps', 'threshold', 'min_area', 'overlap', 'tta', 'bs', 'device', 'overwrite')
     with _bar('predicting', args.quiet) as progress:
-        paths = predict_sections(args.run, args.files, args.out, progress=progress, **{n: getattr(args, n) for n in names})
+        paths = predict_sections(args.run, _matching(args.files), args.out, progress=progress, **{n: getattr(args, n) for n in names})
     _give(args, dict(masks=[str(p) for p in paths]), f'{len(paths)} masks in {args.out}')
     return 0
 
 def _section_parser(sub):
     p = _command(sub, 'section', _section, 'predict sections larger than a tile', 'saltid section RUN line*.png --out masks')
     p.add_argument('run', help='a run, or a folder of runs: an ensemble')
-    p.add_argument('files', nargs='+', help='pictures, or .npy files of bytes, (height, width), each of any size')
+    p.add_argument('files', nargs='+', help='pictures, or .npy files of bytes, (height, width), each of any size; or patterns such as line*.png')
     p.add_argument('--out', required=True, help='a folder to write masks to, as PNG files')
     p.add_argument('--maps', action='store_true', help='write probabilities beside them, as .npy files')
     p.add_argument('--threshold', type=float, help='probability above which a pixel is salt; what training found unless told')
@@ -664,9 +683,9 @@ COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, con
 
 EXAMPLES = """examples:
   saltid demo
-  saltid train DATA --recipe hour --out RUN
-  saltid train DATA --minutes 30 --out RUN
-  saltid predict RUN DATA --out submission.csv
+  saltid train DATA --recipe quick --out RUN
+  saltid train DATA --minutes 30 --out RUN2
+  saltid predict RUN2 DATA --out submission.csv
 
 saltid COMMAND --help tells more of each."""
 

@@ -71,7 +71,7 @@ def test_interrupt(here):
 
 def test_other_settings_are_refused(here):
     code, out, err = saltid('train', here/'data', '--recipe', here/'my.toml', '--weights', 'none', '--out', here/'out', '--seed', 4)
-    assert code == 2 and 'was begun with another seed; pass --overwrite' in err
+    assert code == 2 and 'was begun with another seed; go on as it was begun' in err
 
 @pytest.mark.parametrize('args, words', [(('--recipe', 'fast'), 'recipe fast is not there; choose quick, hour, evening'), (('--recipe', 'quick', '--lr', 1), 'a recipe decides on --lr itself'),
     (('--recipe', 'quick', '--minutes', 0), 'minutes is 0.0, expected 0.1'), (('--recipe', 'quick', '--weights', 'none.pth'), 'none.pth are missing')])
