@@ -24,7 +24,7 @@ import numpy as np
 from salt_identification import data
 from salt_identification.neighbours import survey_groups
 from salt_identification.files import new_file, read_json, write_json
-from salt_identification.learner import load_run, resume_run, salt_learner, train_run
+from salt_identification.learner import load_run, resume_run, salt_learner, train_run, unseen_tiles
 from salt_identification.metrics import ExpectedCut, paired_difference, tile_precision
 from salt_identification.tiles import Survey
 from salt_identification.training import read_numbers
@@ -86,7 +86,7 @@ def only(survey, places):
 def judge(run, survey):
     "Held-out tiles of a run: ids, groups, score of each (flip TTA, the mask that is expected to score best), and without TTA at .5"
     learn = load_run(run, survey)
-    tiles = learn.dls.valid_tiles
+    tiles = unseen_tiles(learn, run)
     maps, plain = (predict_tiles(learn, tiles, tta, 64).mean[:,0].numpy() for tta in ('flip', 'none'))
     place = {i: k for k, i in enumerate(survey.train.ids)}
     groups = survey_groups(survey)[[place[i] for i in tiles.ids]]
@@ -114,10 +114,12 @@ def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
     "Train and judge one run, or what of it is not done yet"
     run = folder_of(out, track, name, seed)
     if judged(run): return
-    again = ', judged again' if (run/'judged.json').exists() else ''
+    before = read_json(run/'judged.json') if (run/'judged.json').exists() else None
+    again = ', judged again' if before else ''
     print(f'{datetime.datetime.now():%H:%M} {track}: {name}, seed {seed}{again}', flush=True)
     config = finish(run, survey, seed, length, args, remark)
     ids, groups, best, plain = judge(run, survey)
+    assert not before or before['ids'] == ids, f'{run} held out other tiles when it was judged before; use the arguments of that time (--same-folds?)'
     steps = read_numbers(run/'last.safetensors')['plan']['ends'][-1] # as carried out, which a run of minutes may not have planned at first
     note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=steps, settings=json.dumps({k: Path(v).name if k == 'weights' else v for k, v in args.items()}, default=str), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}', judge=JUDGE), csv_path)

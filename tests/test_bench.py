@@ -52,6 +52,7 @@ def test_a_part_that_fails_leaves_its_keys_empty_and_the_others_go_on(tmp_path, 
 @pytest.mark.parametrize('argv', [['--only', 'score'], ['--small'], []])
 def test_only_a_whole_run_replaces_the_file(tmp_path, monkeypatch, capsys, argv):
     monkeypatch.setattr(bench, 'HERE', tmp_path); monkeypatch.setattr(sys, 'argv', ['bench.py', *argv])
+    monkeypatch.setattr(bench.tempfile, 'tempdir', str(tmp_path))
     for name in bench.PARTS: monkeypatch.setitem(bench.PARTS, name, lambda *_, name=name: (dict.fromkeys(bench.KEYS[name]), {}))
     (tmp_path/'latest.json').write_text('old')
     bench.main()
@@ -164,3 +165,5 @@ def test_a_run_is_judged_again_and_not_trained_again(ablate, tmp_path, monkeypat
     monkeypatch.setattr(ablate, 'train_run', None); weights = (run/'model.safetensors').read_bytes()
     go()
     assert json.loads((run/'judged.json').read_text()) == first and (run/'model.safetensors').read_bytes() == weights and list(csv.DictReader(table.open())) == lines
+    (run/'judged.json').write_text(json.dumps({k: v for k, v in first.items() if k != 'judge'} | dict(ids=['another'])))
+    with pytest.raises(AssertionError, match='held out other tiles'): go()
