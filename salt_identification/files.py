@@ -237,7 +237,7 @@ def read_table(
     path, # A path, or an open file
     columns, # Names that must be there; the first is the key
     name=None # What to call it in an error; default: its path
-)->pd.DataFrame: # All columns, all strings
+)->pd.DataFrame: # All columns, all strings; `attrs['lines']` says the line of each row
     "Read a CSV as strings and check its header and its key"
     name = name or path
     rows = _rows(_text(path, name), name)
@@ -248,6 +248,7 @@ def read_table(
     df = pd.DataFrame([row for _, row in rows], columns=header, dtype=object)
     df[columns[0]] = [k.strip() for k in df[columns[0]]]
     _check_key(df[columns[0]].tolist(), [line for line, _ in rows], columns[0], name)
+    df.attrs['lines'] = [line for line, _ in rows]
     return df
 
 # %% ../nbs/00_files.ipynb #e7ffe040

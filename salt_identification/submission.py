@@ -129,7 +129,7 @@ def read_submission(
 )->tuple: # (ids, masks (N,H,W) uint8)
     "Read the masks of a submission"
     df = read_table(path, ['id', 'rle_mask'])
-    names = [f'{path} line {n}: tile {id}' for n, id in enumerate(df['id'], 2)]
+    names = [f'{path} line {n}: tile {id}' for n, id in zip(df.attrs['lines'], df['id'])]
     return df['id'].tolist(), rle_decode_batch(df['rle_mask'], shape, names)
 
 # %% ../nbs/10_submission.ipynb #ae7e41ce
