@@ -176,7 +176,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'salt_identification/cli.py'),
                                          'salt_identification.cli._predicted': ('cli.html#_predicted', 'salt_identification/cli.py'),
                                          'salt_identification.cli._quote': ('cli.html#_quote', 'salt_identification/cli.py'),
-                                         'salt_identification.cli._reading': ('cli.html#_reading', 'salt_identification/cli.py'),
                                          'salt_identification.cli._recipes': ('cli.html#_recipes', 'salt_identification/cli.py'),
                                          'salt_identification.cli._recipes_parser': ( 'cli.html#_recipes_parser',
                                                                                       'salt_identification/cli.py'),

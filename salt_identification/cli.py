@@ -7,10 +7,9 @@ __all__ = ['TRAIN_ARGS', 'COMMANDS', 'EXAMPLES', 'parser', 'main']
 
 # %% ../nbs/11_cli.ipynb #c4eeb249
 import argparse, json, os, sys, time, warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
-from threading import Thread
 
 # %% ../nbs/11_cli.ipynb #b4b64a23
 def _say(*args): print(*args, file=sys.stderr, flush=True)
@@ -246,18 +245,6 @@ def _skipped(survey):
     "Say which tiles were left out"
     for why in survey.skipped.values(): _say(f'left out: {why}')
 
-# %% ../nbs/11_cli.ipynb #b150bfa0
-@contextmanager
-def _reading(survey, groups=True):
-    "Read the labelled tiles, and find their groups, beside what is done inside"
-    from salt_identification.neighbours import survey_groups
-    def work():
-        with suppress(Exception): survey_groups(survey) if groups else survey.train
-    thread = Thread(target=work, daemon=True)
-    thread.start()
-    yield
-    thread.join()
-
 # %% ../nbs/11_cli.ipynb #d7e62ea3
 def _announce(args, survey):
     "Say what is trained on, and for how long"
@@ -303,7 +290,7 @@ def _train_recipe(args):
     from salt_identification.tiles import Survey
     _check_recipe(args)
     survey = Survey(args.data, args.skip_bad)
-    with _reading(survey): from salt_identification.recipes import run_recipe
+    from salt_identification.recipes import run_recipe
     found = run_recipe(survey, args.out, args.recipe, args.minutes, args.weights, args.net, args.seed, args.device, args.quiet,
         args.overwrite)
     _skipped(survey)
@@ -319,7 +306,7 @@ def _train(args):
     if not args.quiet: _announce(args, survey)
     if args.folds and args.fold is not None:
         raise SaltError('--fold and --folds were both given; --folds trains all of them')
-    with _reading(survey, not args.ungrouped): from salt_identification.learner import train_folds, train_run
+    from salt_identification.learner import train_folds, train_run
     kw |= {k: v for k, v in _best_start(args).items() if k != 'tfms' or k not in kw}
     if args.folds: runs, learners = train_folds(survey, args.out, args.folds, jobs=args.jobs, **kw), None
     else:
