@@ -209,11 +209,13 @@ def _try(survey, args, folds, seed, device, seconds):
     step, valid = measure_speed(learn, seconds)
     return step, valid/len(learn.dls.valid_tiles), learn.precision
 
+# %% ../nbs/10a_recipes.ipynb #999f9188
 def _different(plan):
     "What the nets of a plan have of their own, but for transforms: each once"
     turns = [{k: v for k, v in t.items() if k != 'tfms'} for t in plan.get('turns') or [{}]]
     return [t for i, t in enumerate(turns) if t not in turns[:i]]
 
+# %% ../nbs/10a_recipes.ipynb #10063a05
 def try_plan(
     survey, # `Survey`
     args:dict, # Arguments for `train_run`
@@ -321,6 +323,7 @@ def _say(quiet):
     "A function that says how far the work is"
     return (lambda *a: None) if quiet else (lambda *a: print(*a, file=sys.stderr, flush=True))
 
+# %% ../nbs/10a_recipes.ipynb #13546748
 def _possible(survey, config):
     "The plans that the survey has tiles enough for: each fold has some, and at least two groups are held out"
     n = len(np.unique(survey_groups(survey))) if config['args'].get('grouped', True) else len(survey.train)
@@ -329,6 +332,7 @@ def _possible(survey, config):
     raise SaltError(f'the survey has {n} groups of tiles that belong together, too few for each plan of the recipe; '
         'copy the recipe and ask for fewer folds, or label more')
 
+# %% ../nbs/10a_recipes.ipynb #0052fb74
 def _trials(survey, config, plans, device):
     "The speed of each plan; plans that differ in passes alone share a trial"
     known, seconds = {}, min(4, 3*config['minutes'])

@@ -224,10 +224,10 @@ def class_shares(
     return F.adaptive_avg_pool2d(each.float(), size)
 
 # %% ../nbs/07a_training.ipynb #3b9f8f6e
-def _deep_loss(given, masks, pad, weights):
+def _deep_loss(given, masks, weights):
     "Weighed loss of what `DeepHeads` have `given`"
-    presence, maps = given
-    n, seen = presence.shape[1], pad_to(masks, [s + 2*pad for s in masks.shape[-2:]])
+    presence, maps, size = given
+    n, seen = presence.shape[1], pad_to(masks, size)
     there, wrong = class_shares(masks, (1,1), n)[:,:,0,0] > 0, F.binary_cross_entropy_with_logits
     some = (masks > 0).flatten(1).any(1).float()
     total = weights['presence']*wrong(presence.float(), there.float())
@@ -250,7 +250,7 @@ class DeepSupervision(Callback):
         net = getattr(self.model, 'net', self.model)
         if not self.training or getattr(net, 'deep', None) is None: return
         given, net.deep.given = net.deep.given, None
-        self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor), net.pad, self.weights)
+        self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor), self.weights)
 
 # %% ../nbs/07a_training.ipynb #82434056
 def _pack_opt(opt):

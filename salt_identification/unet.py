@@ -656,8 +656,9 @@ class DeepHeads(nn.Module):
         self.presence = nn.Linear(bottom, n_out)
         self.maps, self.given = nn.ModuleList([nn.Conv2d(w, n_out, 1) for w in widths[:-1]]), None
 
-    def forward(self, bottom, steps): # -> logits (B,n) of presence, and a list of logits (B,n,h,w)
-        self.given = self.presence(bottom.mean((-2,-1))), [m(y) for m, y in zip(self.maps, steps)]
+    def forward(self, bottom, steps, size): # `size` of the image, with its rim
+        maps = [m(y) for m, y in zip(self.maps, steps)]
+        self.given = self.presence(bottom.mean((-2,-1))), maps, tuple(size) # (B,n), each (B,n,h,w), (H,W)
 
 # %% ../nbs/05_unet.ipynb #8f6ee708
 class Unet(_Net):
@@ -687,15 +688,20 @@ class Unet(_Net):
         self.encoder, self.drop, self.decoder, self.column, self.deep, self.head = _parts(**parts)
         if weights: load_encoder(self.encoder, encoder.removeprefix('timm/'), weights)
 
-    def forward(self, x):
-        wide = _padded(x, self.pad)
-        seen = _zoomed(wide, self.zoom)
-        bottom, *steps = self._steps(seen)
-        if self.deep is not None and self.training: self.deep(bottom, steps)
-        y = steps[-1] if self.column is None else self.column(steps)
-        logits = self.head(_half(y, seen), seen)
-        if seen is not wide: logits = resize_to(logits, wide.shape[-2:])
-        return crop_to(logits, x.shape[-2:]) if self.pad else logits
+# %% ../nbs/05_unet.ipynb #a9770fba
+@patch
+def forward(self:Unet,
+    x:torch.Tensor # (B,n_in,H,W), normalised
+)->torch.Tensor: # (B,n_out,H,W) logits
+    "Logits of images of any size"
+    wide = _padded(x, self.pad)
+    seen = _zoomed(wide, self.zoom)
+    bottom, *steps = self._steps(seen)
+    if self.deep is not None and self.training: self.deep(bottom, steps, wide.shape[-2:])
+    y = steps[-1] if self.column is None else self.column(steps)
+    logits = self.head(_half(y, seen), seen)
+    if seen is not wide: logits = resize_to(logits, wide.shape[-2:])
+    return crop_to(logits, x.shape[-2:]) if self.pad else logits
 
 # %% ../nbs/05_unet.ipynb #b4498200
 def param_groups(

@@ -1,5 +1,6 @@
 "A run that is killed (-9) and resumed ends as one that was left alone"
 import os, signal, subprocess, sys, time
+from importlib.util import find_spec
 
 import pandas as pd
 import pytest
@@ -54,9 +55,12 @@ def gone(group):
     try: os.killpg(group, 0)
     except ProcessLookupError: return True
 
-STRIKES = [(kill_child, {1}, 'was killed (signal 9), perhaps for want of memory; the same call goes on'),
-    (lambda p: os.killpg(p.pid, signal.SIGINT), {-signal.SIGINT, 1}, 'KeyboardInterrupt'), # 1 where torch's own exit comes before the signal's
-    (lambda p: p.kill(), {-9}, '')]
+# torch writes a table as it exits; with `tabulate` installed that runs code, and Python forgets what ended it, and says 1
+INTERRUPTED = 1 if find_spec('tabulate') else -signal.SIGINT
+
+STRIKES = [(kill_child, 1, 'was killed (signal 9), perhaps for want of memory; the same call goes on'),
+    (lambda p: os.killpg(p.pid, signal.SIGINT), INTERRUPTED, 'KeyboardInterrupt'),
+    (lambda p: p.kill(), -9, '')]
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='needs /proc')
 def test_folds_killed_and_resumed(small, tmp_path, one_thread):
@@ -64,7 +68,7 @@ def test_folds_killed_and_resumed(small, tmp_path, one_thread):
     from safetensors.torch import load_file
     from salt_identification.learner import train_folds
     runs, alone = [[tmp_path/name/f'fold{i}' for i in range(2)] for name in ('struck', 'alone')]
-    for strike, codes, words in STRIKES:
+    for strike, code, words in STRIKES:
         before = [epochs(r) for r in runs]
         p = folds(small, tmp_path/'struck')
         while not all(epochs(r) > n for r, n in zip(runs, before)) and p.poll() is None: time.sleep(.02)
@@ -74,9 +78,9 @@ def test_folds_killed_and_resumed(small, tmp_path, one_thread):
         err = p.communicate(timeout=60)[1]
         while not gone(p.pid) and time.monotonic() - start < 60: time.sleep(.05)
         assert gone(p.pid) and time.monotonic() - start < 20
-        assert p.returncode in codes and words in err, err
+        assert p.returncode == code and words in err, err
         assert max(map(epochs, runs)) < 40, 'a run ended before it could be stopped'
-        assert not [f for r in runs for f in r.glob('.*')] or 1 in codes
+        assert not [f for r in runs for f in r.glob('.*')] or strike is kill_child
     train_folds(small, tmp_path/'struck', jobs=2, **SETTINGS)
     train_folds(small, tmp_path/'alone', jobs=1, **SETTINGS)
     assert not (tmp_path/'struck'/'fold2').exists()

@@ -144,7 +144,7 @@ def test_heads_of_steps_learn_and_stay_silent(tmp_path):
     for x, y in learn.dls.train:
         learn.model.train()
         with torch.no_grad(): learn.model(x.as_subclass(torch.Tensor))
-        presence, maps = learn.model.deep.given
+        presence, _, _ = learn.model.deep.given
         said.setdefault('salt', []).append(presence[:,0][y.flatten(1).any(1)]); said.setdefault('rock', []).append(presence[:,0][~y.flatten(1).any(1)])
     salt, rock = (torch.cat(said[k]).mean() for k in ('salt', 'rock'))
     assert salt > rock
