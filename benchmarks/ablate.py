@@ -20,6 +20,7 @@ import argparse, csv, datetime, inspect, json, re
 from pathlib import Path
 
 import numpy as np
+from fastai.callback.mixup import MixUp
 
 from salt_identification import data
 from salt_identification.neighbours import survey_groups
@@ -52,6 +53,7 @@ def changes(base):
         'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'), 'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
         'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
         'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True), 'presence loss': dict(loss=f'bce+0.1*presence>lovasz+0.1*presence@{at}'),
+        'coordinate channels': dict(coords=True), 'MixUp': dict(cbs=[MixUp(.4)]),
         'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.), 'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
         'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.), 'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
 
@@ -67,6 +69,16 @@ def variants(track, others=()):
     base = BASES[track]
     some = changes(base) | (ONLY_RANDOM if track == 'random' else {}) | {n: dict(weights=f, net=n) for f in others for n in [guess_encoder(f)]}
     return dict(base=base) | {n: base | c for n, c in some.items() if settled(base | c) != settled(base)}
+
+def doubtful(tiles):
+    "Names of labelled tiles whose mask is the same in every row of a column, or that have no more than 50 pixels of salt"
+    area = (tiles.masks > 0).sum((1,2))
+    return [i for i, odd in zip(tiles.ids, np.asarray(tiles.vertical) | (area > 0) & (area <= 50)) if odd]
+
+def said(args):
+    "Arguments as a line of the table of runs says them"
+    short = dict(weights=lambda v: Path(v).name, leave_out=lambda v: f'{len(v)} tiles', cbs=lambda v: [type(c).__name__ for c in v])
+    return json.dumps({k: short.get(k, lambda v: v)(v) for k, v in args.items()}, default=str)
 
 def note(row, path):
     "A line more in the table of runs, unless it is there; older lines may lack a column"
@@ -104,7 +116,7 @@ def judged(run):
 
 def finish(run, survey, seed, length, args, remark=None):
     "Train a run to its end, unless it is there; `remark` is noted in its config"
-    if (run/'config.json').exists(): resume_run(run, survey, quiet=True)
+    if (run/'config.json').exists(): resume_run(run, survey, quiet=True, cbs=args.get('cbs'))
     else: train_run(survey, run, seed=seed, keep='last', quiet=True, **length, **args)
     config = read_json(run/'config.json')
     if remark and config.get('note') != remark: write_json(run/'config.json', config | dict(note=remark), overwrite=True)
@@ -121,7 +133,7 @@ def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
     ids, groups, best, plain = judge(run, survey)
     assert not before or before['ids'] == ids, f'{run} held out other tiles when it was judged before; use the arguments of that time (--same-folds?)'
     steps = read_numbers(run/'last.safetensors')['plan']['ends'][-1] # as carried out, which a run of minutes may not have planned at first
-    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=steps, settings=json.dumps({k: Path(v).name if k == 'weights' else v for k, v in args.items()}, default=str), precision=config['precision'],
+    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=steps, settings=said(args), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}', judge=JUDGE), csv_path)
     write_json(run/'judged.json', dict(track=track, name=name, seed=seed, judge=JUDGE, ids=ids, groups=groups, cut=best.tolist(), plain=plain.tolist()), overwrite=True)
 
@@ -177,7 +189,8 @@ def main():
     small = only(survey, ~kept_out(survey))
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
-    wanted = {n: a for n, a in variants(track, o.others).items() if not o.only or n in o.only or n == 'base'}
+    some = variants(track, o.others) | {'doubtful labels left out': BASES[track] | dict(leave_out=doubtful(small.train))}
+    wanted = {n: a for n, a in some.items() if not o.only or n in o.only or n == 'base'}
     for seed in o.seeds:
         for k, (name, args) in enumerate(wanted.items(), 1):
             one(small, out, track, name, given | args, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv), remark)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAD_MODES', 'resize_to', 'pad_to', 'crop_to', 'pad_to_multiple', 'PadCrop', 'TileTransform', 'FlipTile', 'View',
-           'DihedralTile', 'AffineTile', 'LightTile', 'CutMixTile', 'ResizeTile', 'PadTile', 'tile_tfms']
+           'DihedralTile', 'AffineTile', 'FarView', 'LightTile', 'CutMixTile', 'ResizeTile', 'PadTile', 'tile_tfms']
 
 # %% ../nbs/03_augment.ipynb #8901decc
 import math
@@ -193,6 +193,36 @@ def move(self:AffineTile, x, y):
     "Read images and masks through the same maps"
     maps = self._maps(len(x), x.shape[-2:])
     return _read(x, maps, 'bilinear'), _read(y[:,None], maps, 'nearest')[:,0]
+
+# %% ../nbs/03_augment.ipynb #f6490bc2
+def _window(x, by):
+    "Read `x` (B,C,H,W) through a window `by` times its size, mirrored beyond its border"
+    maps = torch.tensor([[by, 0, 0], [0, by, 0]], dtype=torch.float32)
+    return _read(x, maps.expand(len(x), 2, 3), 'bilinear')
+
+class FarView(View):
+    "The tile a little smaller, within a mirrored rim, then laid down as `View` does; and the way back"
+    def __init__(self,
+        k:int=0, # As for `View`
+        share:float=.94 # Side of the smaller tile, as a share of its own; .5 to 1
+    ):
+        super().__init__(k)
+        self.share = check_range('share', share, .5, 1)
+
+# %% ../nbs/03_augment.ipynb #40855f9b
+@patch
+def forward(self:FarView,
+    x:torch.Tensor # (B,C,H,W), of floats
+)->torch.Tensor: # (B,C,H,W), or (B,C,W,H) with the diagonal
+    "Take a step back, and lay `x` down"
+    return View.forward(self, _window(x, 1/self.share))
+
+@patch
+def back(self:FarView,
+    y:torch.Tensor # (B,C,H,W), as it was laid down
+)->torch.Tensor: # As the tile was
+    "Undo `forward`, but for what bilinear reading has blurred"
+    return _window(View.back(self, y), self.share)
 
 # %% ../nbs/03_augment.ipynb #547bda2e
 def _light(x, stretch, lift):

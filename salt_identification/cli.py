@@ -200,11 +200,17 @@ TRAIN_ARGS = [
     ('--precision', str, 'auto', 'auto, float32, bf16, or fp16 on a GPU')]
 
 # %% ../nbs/11_cli.ipynb #a07adc2d
+def _names(path):
+    "The names of tiles in a CSV, such as a review list"
+    from salt_identification.files import read_table
+    return read_table(path, ['id'])['id'].tolist()
+
 def _train_options(args):
     "The options of `train_run` that were given"
     names = ['minutes', 'device', 'quiet', 'overwrite', *(flag[2:].replace('-', '_') for flag, *_ in TRAIN_ARGS)]
     kw = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     if args.ungrouped: kw['grouped'] = False
+    if args.leave_out: kw['leave_out'] = _names(args.leave_out)
     tfms = {n: True for n in ('dihedral', 'affine', 'light', 'cutmix') if getattr(args, n)}
     return kw | dict(tfms=tfms) if tfms else kw
 
@@ -272,7 +278,7 @@ def _best_start(args):
 def _check_recipe(args):
     "Say it if an option was given that a recipe decides"
     from salt_identification.files import SaltError
-    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds')) | dict(n_folds=5, jobs=None) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light', 'cutmix'), False)
+    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds', 'leave_out')) | dict(n_folds=5, jobs=None) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light', 'cutmix'), False)
     odd = [k for k, v in mine.items() if getattr(args, k) != v and k not in ('seed', 'net', 'weights')]
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
         f'{_quote(args.recipe)} --out my.toml), change it, and pass --recipe my.toml')
@@ -329,6 +335,7 @@ def _train_parser(sub):
     p.add_argument('--jobs', type=int, help='with --folds, how many to train at a time; one a core unless told')
     for flag, kind, default, text in TRAIN_ARGS:
         p.add_argument(flag, type=kind, default=default, help=text, action=_Noted)
+    p.add_argument('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, such as a review list')
     p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
     p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down')
     p.add_argument('--affine', action='store_true', help='small turns, shifts and scales')
@@ -449,7 +456,7 @@ def _predict_parser(sub):
         help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--holes', type=int, default=0, help='fill islands of rock up to so many pixels')
-    p.add_argument('--tta', default='flip', help='none, flip or dihedral')
+    p.add_argument('--tta', default='flip', help='none, flip, wide or dihedral')
     p.add_argument('--bs', type=int, default=32, help='tiles in a batch')
     p.add_argument('--runtime', default='torch', help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
@@ -479,7 +486,7 @@ def _section_parser(sub):
     p.add_argument('--threshold', type=float, help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--overlap', type=float, default=.5, help='share of a window that the next one sees again')
-    p.add_argument('--tta', default='flip', help='none, flip or dihedral')
+    p.add_argument('--tta', default='flip', help='none, flip, wide or dihedral')
     p.add_argument('--bs', type=int, default=32, help='windows in a batch')
     _share(p, 'device', 'quiet', 'overwrite')
 

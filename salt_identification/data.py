@@ -225,14 +225,27 @@ def create_batches(self:TileDL, samps):
     items = self.dataset.items
     return (tuple(_AT_ONCE[r]([items[i] for i in some]) for r in readers) for some in self.chunkify(samps))
 
+# %% ../nbs/04_data.ipynb #6770ae29
+def _check_left_out(ids, leave_out):
+    "Say it if one of `leave_out` is none of `ids`"
+    unknown = set(leave_out or ()) - set(ids)
+    if unknown: raise SaltError(f'leave_out has {min(unknown, key=str)}, which is no labelled tile of the survey; check the name')
+
+def _split(tiles, fold, n_folds, seed, groups=None, leave_out=None):
+    "(learned from, held out): which of `tiles` are, as bools"
+    _check_left_out(tiles.ids, leave_out)
+    held_out, doubted = make_folds(tiles, n_folds, seed, groups) == fold, set(leave_out or ())
+    learned = ~held_out & np.array([i not in doubted for i in tiles.ids])
+    if not learned.any(): raise SaltError('leave_out leaves no tile to learn from; leave out fewer')
+    return learned, held_out
+
 # %% ../nbs/04_data.ipynb #8fe19f8c
-def _splitter(fold, n_folds, seed, groups=None):
+def _splitter(fold, n_folds, seed, groups=None, leave_out=None):
     "A function from items to (training, validation) numbers"
     def split(items):
         depths = None if items[0].depth is None else np.array([t.depth for t in items])
         tiles = Tiles([t.id for t in items], None, [t.mask for t in items], depths)
-        held_out = make_folds(tiles, n_folds, seed, groups) == fold
-        return np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out).tolist()
+        return tuple(np.flatnonzero(part).tolist() for part in _split(tiles, fold, n_folds, seed, groups, leave_out))
     return split
 
 # %% ../nbs/04_data.ipynb #8c90a6b7
@@ -252,19 +265,19 @@ def salt_datablock(
     n_in:int=1, # Channels that the net takes
     stats:tuple=IMAGENET, # (mean, standard deviation) for normalisation
     tfms=None, # Transforms of the training batches; None for `tile_tfms()`
-    groups=None # As for `make_folds`
+    groups=None, # As for `make_folds`
+    leave_out=None # Names of tiles that are not learned from, but judged
 )->DataBlock: # For `dataloaders(tiles)`
     "A `DataBlock` from labelled `Tiles` to batches of images and masks"
     known = _numbers(n_folds, fold, seed=seed, n_in=n_in)
-    split = _splitter(known['fold'], known['n_folds'], known['seed'], groups)
+    split = _splitter(known['fold'], known['n_folds'], known['seed'], groups, leave_out)
     return DataBlock(blocks=(TileBlock(known['n_in'], stats), TileMaskBlock()), get_items=Tiles.items, splitter=split,
         batch_tfms=tile_tfms() if tfms is None else tfms)
 
 # %% ../nbs/04_data.ipynb #cbf4492d
-def _parts(tiles, fold, n_folds, seed, groups=None):
+def _parts(tiles, fold, n_folds, seed, groups=None, leave_out=None):
     "Training and validation `Tiles`"
-    folds = make_folds(tiles, n_folds, seed, groups)
-    return Part(tiles, folds != fold), Part(tiles, folds == fold)
+    return tuple(Part(tiles, part) for part in _split(tiles, fold, n_folds, seed, groups, leave_out))
 
 # %% ../nbs/04_data.ipynb #5764c257
 def _stats(stats, n_in, train):
@@ -272,14 +285,15 @@ def _stats(stats, n_in, train):
     return tuple(stats) if stats else IMAGENET if n_in == 3 else tile_stats(train)
 
 # %% ../nbs/04_data.ipynb #8a1ed2fd
-def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed, groups=None):
+def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed, groups=None, leave_out=None):
     "Settings with nothing left open, and the tiles of both parts"
     known = _numbers(n_folds, fold, bs=bs, n_in=n_in, n_out=n_out, seed=seed)
     fold, n_folds, seed, n_out = (known.pop(k) for k in ('fold', 'n_folds', 'seed', 'n_out'))
     if n_out is None: n_out = tiles.n_classes
     check_classes(tiles, n_out)
-    train, valid = _parts(tiles, fold, n_folds, seed, groups)
+    train, valid = _parts(tiles, fold, n_folds, seed, groups, leave_out)
     settings = dict(fold=fold, n_folds=n_folds, grouped=groups is not None, **known, n_out=n_out)
+    if leave_out: settings['leave_out'] = list(leave_out)
     return dict(settings, stats=_stats(stats, known['n_in'], train), seed=seed), train, valid
 
 # %% ../nbs/04_data.ipynb #4de83ae7
@@ -308,13 +322,14 @@ def salt_dataloaders(
     device=None, # Where batches go; None for fastai's default
     num_workers:int=0, # Processes that read ahead; tiles are decoded already, so 0 is fastest
     val_bs:int|None=None, # Tiles in a validation batch; None for `2*bs`
-    grouped:bool=True # Keep in one fold what touches, and what `groups.csv` puts together; False for ordinary folds
+    grouped:bool=True, # Keep in one fold what touches, and what `groups.csv` puts together; False for ordinary folds
+    leave_out=None # Names of labelled tiles that are not learned from, but judged
 )->SaltDataLoaders: # Training and validation
     "Load a survey for training: all folds but `fold`, held out for validation"
     val_bs, survey = _numbers(n_folds, fold, val_bs=val_bs)['val_bs'], as_survey(survey)
     groups = survey_groups(survey) if grouped else None
-    settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups)
-    block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms, groups)
+    settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups, leave_out)
+    block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms, groups, leave_out)
     dls = block.dataloaders(survey.train, device=device, bs=min(settings['bs'], len(train)),
         val_bs=val_bs or 2*settings['bs'], num_workers=num_workers, dl_kwargs=[dict(seed=settings['seed']), {}])
     return _dress(dls, settings, survey=survey, train_tiles=train, valid_tiles=valid)

@@ -177,6 +177,7 @@ def _connect(self:Explorer):
     self.on.on_click(lambda _: self.draw(self.start + self.page))
     for k, b in enumerate(self.buttons): b.on_click(lambda _, k=k: self.choose(self._place(k)))
     self.keep.on_click(lambda _: self.toggle())
+    self.note.observe(lambda _: self.change_note(), 'value')
     self.save.on_click(lambda _: self.write())
 
 # %% ../nbs/10d_explore.ipynb #41e62ca3
@@ -260,6 +261,12 @@ def toggle(self:Explorer):
     if id in self.tiles.review: del self.tiles.review[id]
     else: self.tiles.review[id] = self.note.value
     self.draw()
+
+@patch
+def change_note(self:Explorer):
+    "Keep the note of a tile that is on the list"
+    id = None if self.at is None else self.tiles.table.id[self.at]
+    if id in self.tiles.review: self.tiles.review[id] = self.note.value
 
 @patch
 def write(self:Explorer):

@@ -110,8 +110,10 @@ def _release(self:SaltLearner):
 @patch
 def fit(self:SaltLearner, *args, **kwargs):
     "Train, and leave nothing behind when interrupted"
+    loss = self.loss_func
     try: return super(SaltLearner, self).fit(*args, **kwargs)
     except BaseException as e:
+        self.loss_func = loss
         self._release()
         if isinstance(e, SaltError): e.args = (str(e).split(':\n\t', 1)[-1],)
         raise
@@ -708,6 +710,7 @@ def train_run(
     fold:int=0, # The fold to hold out
     n_folds:int=5, # Number of folds
     grouped:bool=True, # Keep tiles that touch in one fold
+    leave_out=None, # Names of labelled tiles that are not learned from, but judged
     bs:int=32, # Tiles in a batch
     tfms=None, # Arguments of `tile_tfms` as a dict, or a list of transforms; None for its defaults
     cycles:int=1, # More than one: cosine cycles with a snapshot each
@@ -725,7 +728,7 @@ def train_run(
     start, out, parts = time.monotonic(), Path(out), dict(net=net, tfms=tfms, **kwargs)
     train = _length(minutes, epochs, steps) | _course(seed, cycles, encoder_rate, patience, tfms, keep)
     _check_out(out, overwrite)
-    data = dict(fold=fold, n_folds=n_folds, grouped=grouped, bs=bs, n_in=n_in, seed=seed)
+    data = dict(fold=fold, n_folds=n_folds, grouped=grouped, leave_out=leave_out, bs=bs, n_in=n_in, seed=seed)
     learn = _new_learner(as_survey(survey), check_device(device), data, **parts)
     config = _config(learn, train, parts)
     new_run(out, config, overwrite)

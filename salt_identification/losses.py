@@ -37,6 +37,7 @@ def plain(
 # %% ../nbs/06_losses.ipynb #b1ce402d
 class TileLoss(nn.Module):
     "A loss that is worked out tile by tile: subclasses give `binary(x, y)` and `multi(x, y)`, each (B,)"
+    y_int = True # To fastai's `MixUp`: mix two losses, not two masks
     def __init__(self,
         reduction:str='mean' # 'mean', 'sum' or 'none' (one number a tile)
     ):

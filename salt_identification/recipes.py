@@ -198,7 +198,7 @@ _COURSE = 'cycles', 'encoder_rate'
 
 def _learner(survey, args, folds, seed, device):
     "A learner as training will make it, of fold 0"
-    data = {k: args[k] for k in ('bs', 'grouped') if k in args}
+    data = {k: args[k] for k in ('bs', 'grouped', 'leave_out') if k in args}
     dls = salt_dataloaders(survey, 0, folds, tfms=tile_tfms(**args.get('tfms', {})), seed=seed, device=device, **data)
     return salt_learner(dls, **{k: v for k, v in args.items() if k not in (*_COURSE, *data, 'tfms')})
 

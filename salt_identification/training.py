@@ -207,11 +207,13 @@ def after_fit(self:EMA):
 class LossProgress(Callback):
     "Tell the loss how far training is"
     order = 5
-    first_epoch = 0
+    first_epoch, known = 0, None
+    def before_epoch(self): self.known = self.loss_func
     def before_batch(self):
-        if not hasattr(self.loss_func, 'progress'): return
-        progress, epoch = getattr(self.learn, 'pct_train', 1.), getattr(self.learn, 'epoch', 0) # before a first fit: as at the end
-        self.loss_func.progress, self.loss_func.epoch = progress, self.first_epoch + epoch
+        loss = next((l for l in (self.loss_func, self.known) if hasattr(l, 'progress')), None)
+        if loss is None: return
+        loss.progress = getattr(self.learn, 'pct_train', 1.) # before a first fit: as at the end
+        loss.epoch = self.first_epoch + getattr(self.learn, 'epoch', 0)
 
 # %% ../nbs/07a_training.ipynb #a5c3c91f
 def class_shares(

@@ -19,17 +19,17 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .augment import View, crop_to, pad_to_multiple
+from .augment import FarView, View, crop_to, pad_to_multiple
 from .data import SaltDataLoaders, to_input
 from .files import SaltError, check_range, check_room, new_folder, read_json, write_json
 from .learner import SaltLearner, load_run, read_config, run_folders
 from .tiles import Tiles, as_survey
 
 # %% ../nbs/09_tta.ipynb #298a1492
-TTA_VIEWS = dict(none=(0,), flip=(0, 1), dihedral=tuple(range(8)))
+TTA_VIEWS = dict(none=(0,), flip=(0, 1), wide=(0, 1, FarView(0), FarView(1)), dihedral=tuple(range(8)))
 
 def make_views(
-    tfms='flip' # 'none', 'flip', 'dihedral', or a list of numbers or objects with `forward` and `back`
+    tfms='flip' # 'none', 'flip', 'wide', 'dihedral', or a list of numbers or objects with `forward` and `back`
 )->list: # Of views
     "The views of a test-time augmentation"
     if isinstance(tfms, str):

@@ -607,11 +607,12 @@ def _step_attentions(kind, n):
     return [kind if kind != 'self' or i < 2 else None for i in range(n)]
 
 # %% ../nbs/05_unet.ipynb #5ee4cd60
-def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res, zoom, drop_path, hypercolumn=False, deep=False):
+def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res, zoom, drop_path, hypercolumn=False, deep=False, coords=False):
     "Encoder, dropout, decoder, hypercolumn, heads of the steps, and head"
     _check_net(n_in, n_out, dropout)
     _whole('convs', convs, 1, 8)
     check_range('zoom', zoom, .25, 8)
+    if coords: n_in += 2
     enc = make_encoder(encoder, n_in, drop_path)
     channels, widths = enc.channels, _step_widths(widths, enc.channels, encoder)
     attns = _step_attentions(attention, len(widths))
@@ -630,6 +631,12 @@ def _zoomed(x, zoom):
 def _padded(x, pad):
     "The images `x` with `pad` pixels of mirror image on each side; `x` itself for 0"
     return pad_to(x, [n + 2*pad for n in x.shape[-2:]]) if pad else x
+
+# %% ../nbs/05_unet.ipynb #b49c1c70
+def _with_rows(x):
+    "The images `x` with two more channels: how far down each row is, -1 to 1, and the mean of the channels times it"
+    rows = torch.linspace(-1, 1, x.shape[-2], dtype=x.dtype, device=x.device)[:,None].expand_as(x[:,:1])
+    return torch.cat([x, rows, x.mean(1, keepdim=True)*rows], 1)
 
 # %% ../nbs/05_unet.ipynb #30891cf6
 class Hypercolumn(nn.Module):
@@ -678,13 +685,14 @@ class Unet(_Net):
         drop_path:float=0., # Stochastic depth of the encoder's last block, 0 to .9; less for those before
         pad:int=0, # The net sees so many pixels of mirror image on each side of the tile, 0 to 512
         hypercolumn:bool=False, # The head sees all steps, not only the last
-        deep:bool=False # Each step has a head, and the bottom one for salt at all, while training
+        deep:bool=False, # Each step has a head, and the bottom one for salt at all, while training
+        coords:bool=False # The net sees two more channels: how far down a row is, and the image times that
     ):
         super().__init__()
         parts = dict(encoder=encoder, n_in=n_in, n_out=n_out, widths=widths, attention=attention,
             dropout=dropout, up=up, convs=convs, full_res=full_res, zoom=zoom, drop_path=drop_path,
-            hypercolumn=hypercolumn, deep=deep)
-        self.config, self.zoom, self.pad = parts | dict(pad=pad), zoom, _whole('pad', pad, 0, 512)
+            hypercolumn=hypercolumn, deep=deep, coords=coords)
+        self.config, self.zoom, self.pad, self.coords = parts | dict(pad=pad), zoom, _whole('pad', pad, 0, 512), coords
         self.encoder, self.drop, self.decoder, self.column, self.deep, self.head = _parts(**parts)
         if weights: load_encoder(self.encoder, encoder.removeprefix('timm/'), weights)
 
@@ -696,11 +704,12 @@ def forward(self:Unet,
     "Logits of images of any size"
     wide = _padded(x, self.pad)
     seen = _zoomed(wide, self.zoom)
+    if self.coords: seen = _with_rows(seen)
     bottom, *steps = self._steps(seen)
     if self.deep is not None and self.training: self.deep(bottom, steps, wide.shape[-2:])
     y = steps[-1] if self.column is None else self.column(steps)
     logits = self.head(_half(y, seen), seen)
-    if seen is not wide: logits = resize_to(logits, wide.shape[-2:])
+    if self.zoom != 1: logits = resize_to(logits, wide.shape[-2:])
     return crop_to(logits, x.shape[-2:]) if self.pad else logits
 
 # %% ../nbs/05_unet.ipynb #b4498200

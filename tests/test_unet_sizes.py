@@ -14,7 +14,7 @@ def sizes(seed, n):
 NETS = [lambda: Unet34(n_in=1), lambda: Unet34(n_in=4, n_out=3), lambda: Unet('slim8'),
     lambda: Unet('slim12', n_in=2, n_out=4, attention='scse', up='shuffle'),
     lambda: Unet('resnet18', up='transpose', full_res=True), lambda: Unet('resnet50', attention='self', convs=1),
-    lambda: Unet('slim8', n_out=3, hypercolumn=True, deep=True), lambda: Unet('resnet18', full_res=True, hypercolumn=True, zoom=1.5)]
+    lambda: Unet('slim8', n_out=3, hypercolumn=True, deep=True, coords=True), lambda: Unet('resnet18', full_res=True, hypercolumn=True, zoom=1.5)]
 
 FAMILIES = ('resnet10t', 'efficientnet_b0', 'tf_efficientnet_lite0', 'mobilenetv3_small_050', 'convnext_atto',
     'regnetx_002', 'hrnet_w18_small', 'densenet121', 'vgg11_bn', 'dla34', 'mobilevit_xxs', 'fastvit_t8', 'pvt_v2_b0')
