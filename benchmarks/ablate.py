@@ -77,7 +77,7 @@ def doubtful(tiles):
 
 def said(args):
     "Arguments as a line of the table of runs says them"
-    short = dict(weights=lambda v: Path(v).name, leave_out=lambda v: f'{len(v)} tiles', cbs=lambda v: [type(c).__name__ for c in v])
+    short = dict(weights=lambda v: Path(v).name, leave_out=lambda v: f'{len(v)} tiles', cbs=lambda v: [type(c).__name__ for c in v], net=lambda v: v if isinstance(v, str) else type(v).__name__)
     return json.dumps({k: short.get(k, lambda v: v)(v) for k, v in args.items()}, default=str)
 
 def note(row, path):
