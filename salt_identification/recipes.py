@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['RECIPES', 'PLAN_KEYS', 'SMALL_ENCODER', 'recipe_names', 'recipe_path', 'track_keys', 'Recipe', 'read_recipe',
            'pick_track', 'find_weights', 'plan_passes', 'try_plan', 'time_after', 'choose_plan', 'Estimate',
-           'estimate_score', 'run_recipe', 'resume_recipe']
+           'estimate_score', 'averaging_gain', 'run_recipe', 'resume_recipe']
 
 # %% ../nbs/10a_recipes.ipynb #ef762682
 import inspect, math, socket, sys, time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ from .data import salt_dataloaders
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
 from .learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, survey_of,
     train_folds, train_run, unseen_tiles, use_threads)
-from .metrics import best_cut, cross_cut, score_interval, tile_precision
+from .metrics import ExpectedCut, best_cut, cross_cut, score_interval, tile_precision
 from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
 from .tiles import as_survey
@@ -266,7 +266,7 @@ def choose_plan(
 @dataclass
 class Estimate:
     "What a submission will probably score"
-    score:float # Mean precision of tiles that no net had seen, each cut by a cut chosen on others
+    score:float # Mean precision of tiles that no net had seen, each cut by a cut chosen on others, and `gain`
     low:float # Lower end of the 95 % interval
     high:float # Upper end
     graded:int # Tiles in a graded part for which the interval holds
@@ -277,9 +277,12 @@ class Estimate:
     min_area:int # To cut with, pixels
     sharpness:float|None=None # With `shift`: of the `ExpectedCut` that cuts better than threshold and smallest area
     shift:float|None=None
+    gain:float=0. # What the mean of all nets gains over one of them, as unlabelled tiles show it
 
-    def __repr__(self): return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} tiles are '
-        f'graded (95 %); measured on {self.tiles} tiles that no net had seen')
+    def __repr__(self):
+        gain = f', and {self.gain:.3f} more for the mean of all nets' if self.gain else ''
+        return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} tiles are graded (95 %); '
+            f'measured on {self.tiles} tiles that no net had seen{gain}')
 
 # %% ../nbs/10a_recipes.ipynb #a4b88fed
 def _interval(scores, groups, graded):
@@ -317,6 +320,37 @@ def estimate_score(
     low, high, graded = _interval(scores, groups, len(survey.test_ids) or len(survey.train))
     nothing = float(tile_precision(np.zeros_like(masks), masks, max(1, probs.shape[1])).mean())
     return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey), **cut)
+
+# %% ../nbs/10a_recipes.ipynb #ed2511b7
+def averaging_gain(
+    maps:list, # Of (N,n,H,W) probabilities of the same tiles, one a net; no net has seen them
+    to_masks # A function from such probabilities to masks (N,H,W)
+)->float: # 0 for less than three nets
+    "Estimate how much more the mean of all nets scores than one of them, without a truth"
+    k = len(maps)
+    if k < 3: return 0.
+    masks, total, classes = [to_masks(p) for p in maps], sum(maps), max(1, maps[0].shape[1])
+    agree = lambda a, b: float(tile_precision(a, b, classes).mean())
+    rest = [agree(to_masks((total - p)/(k - 1)), m) for p, m in zip(maps, masks)]
+    alone = [agree(a, b) for i, a in enumerate(masks) for j, b in enumerate(masks) if i != j]
+    return max(0., (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1)))
+
+# %% ../nbs/10a_recipes.ipynb #7dcca46c
+_SOME = 300 # Unlabelled tiles to look at
+
+def _gain(survey, runs, cut, tta, device):
+    "What the mean of all runs gains on some of the unlabelled tiles"
+    n = len(survey.test_ids)
+    if len(runs) < 3 or not n: return 0.
+    some = survey.test[np.sort(np.random.default_rng(0).choice(n, min(n, _SOME), replace=False))]
+    maps = [predict_tiles(load_run(r, device=device), some, tta, 64).mean.numpy() for r in runs]
+    expected = ExpectedCut(cut.sharpness, cut.shift) if cut.sharpness else None
+    return averaging_gain(maps, lambda p: expected.apply(p[:,0]) if expected else p.argmax(1))
+
+def _with_gain(found, gain):
+    "The estimate with what averaging gains"
+    add = lambda v: min(1., v + gain)
+    return replace(found, score=add(found.score), low=add(found.low), high=add(found.high), gain=gain)
 
 # %% ../nbs/10a_recipes.ipynb #f0a22eea
 def _say(quiet):
@@ -374,7 +408,7 @@ def _held_out(survey, out, runs, tta, device):
     return open_maps(out/'held_out')
 
 # %% ../nbs/10a_recipes.ipynb #56423705
-def _estimate(survey, out, maps, tta):
+def _estimate(survey, out, maps, runs, tta, device):
     "Estimate the score from held-out maps, and write it down"
     place = {id: i for i, id in enumerate(survey.train.ids)}
     where = np.array([place[i] for i in maps.ids])
@@ -382,6 +416,7 @@ def _estimate(survey, out, maps, tta):
     cut = {k: getattr(found, k) for k in ('threshold', 'min_area', 'sharpness', 'shift', 'score', 'tiles')}
     write_json(out/'cut.json', {k: v for k, v in cut.items() if v is not None} | dict(tta=tta), overwrite=True)
     note_doubts(out, maps, find_cut(out), survey.train.masks[where], survey.train)
+    found = _with_gain(found, _gain(survey, runs, found, tta, device))
     write_json(out/'estimate.json', asdict(found), overwrite=True)
     return found
 
@@ -440,7 +475,7 @@ def _cook(survey, out, config, start, device, quiet):
     say(f'training {plan["nets"]} of {plan["folds"]} folds, {speed["jobs"]} at a time, {config["train_minutes"]:.1f} minutes in all')
     runs = _train(survey, out, config, device, quiet)
     say('judging by the held-out tiles ...')
-    found = _estimate(survey, out, _held_out(survey, out, runs, config['tta'], device), config['tta'])
+    found = _estimate(survey, out, _held_out(survey, out, runs, config['tta'], device), runs, config['tta'], device)
     say(f'predicting {len(survey.test_ids)} tiles ...')
     _submit(survey, out, read_json(runs[0]/'config.json')['data']['n_out'], config['tta'], device)
     return found
