@@ -234,6 +234,8 @@ def try_plan(
     return dict(step=max(steps), tile=max(tiles), precision=precisions[0] if same else 'auto', jobs=jobs)
 
 # %% ../nbs/10a_recipes.ipynb #3470c2ac
+_SOME = 300 # Unlabelled tiles that three nets or more are asked about one by one
+
 def time_after(
     speed:dict, # From `try_plan`
     plan:dict, # `nets` and `folds`
@@ -242,7 +244,8 @@ def time_after(
     views:int=2 # A prediction averages
 )->float: # Seconds
     "Work out how long predicting takes after the training"
-    tiles = plan['nets']*(labelled/plan['folds'] + unlabelled)
+    again = min(unlabelled, _SOME) if plan['nets'] > 2 else 0
+    tiles = plan['nets']*(labelled/plan['folds'] + unlabelled + again)
     return 16 + 2*plan['nets'] + 1.15*views*tiles*speed['tile']/speed['jobs']**.5
 
 # %% ../nbs/10a_recipes.ipynb #ef17655b
@@ -336,8 +339,6 @@ def averaging_gain(
     return max(0., (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1)))
 
 # %% ../nbs/10a_recipes.ipynb #7dcca46c
-_SOME = 300 # Unlabelled tiles to look at
-
 def _gain(survey, runs, cut, tta, device):
     "What the mean of all runs gains on some of the unlabelled tiles"
     n = len(survey.test_ids)
