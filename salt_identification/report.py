@@ -182,8 +182,9 @@ def _outcome(run, seen):
     "The score in a sentence"
     if (Path(run)/'estimate.json').exists():
         e = read_json(Path(run)/'estimate.json')
+        gain = f' {e["gain"]:.3f} of it is what the mean of all nets gains over one of them, as unlabelled tiles show it.' if e.get('gain') else ''
         text = (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if {e["graded"]} tiles are graded (95 %). '
-            f'Measured on {e["tiles"]} tiles, each by a net that had not seen it, with a cut that was chosen on others.')
+            f'Measured on {e["tiles"]} tiles, each by a net that had not seen it, with a cut that was chosen on others.{gain}')
     else:
         low, high = score_interval(seen.scores, seen.groups)
         text = (f'Score <b>{seen.scores.mean():.3f}</b> on {len(seen.scores)} held-out tiles, between {low:.3f} and {high:.3f} (95 %). '
