@@ -456,7 +456,7 @@ def _predict_parser(sub):
         help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--holes', type=int, default=0, help='fill islands of rock up to so many pixels')
-    p.add_argument('--tta', default='flip', help='none, flip, wide or dihedral')
+    p.add_argument('--tta', help='none, flip, wide or dihedral; what the cut was chosen with, or flip, unless told')
     p.add_argument('--bs', type=int, default=32, help='tiles in a batch')
     p.add_argument('--runtime', default='torch', help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
@@ -486,7 +486,7 @@ def _section_parser(sub):
     p.add_argument('--threshold', type=float, help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--overlap', type=float, default=.5, help='share of a window that the next one sees again')
-    p.add_argument('--tta', default='flip', help='none, flip, wide or dihedral')
+    p.add_argument('--tta', help='none, flip, wide or dihedral; what the cut was chosen with, or flip, unless told')
     p.add_argument('--bs', type=int, default=32, help='windows in a batch')
     _share(p, 'device', 'quiet', 'overwrite')
 

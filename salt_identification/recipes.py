@@ -336,17 +336,19 @@ def averaging_gain(
     agree = lambda a, b: float(tile_precision(a, b, classes).mean())
     rest = [agree(to_masks((total - p)/(k - 1)), m) for p, m in zip(maps, masks)]
     alone = [agree(a, b) for i, a in enumerate(masks) for j, b in enumerate(masks) if i != j]
-    return max(0., (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1)))
+    return (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1))
 
 # %% ../nbs/10a_recipes.ipynb #7dcca46c
 def _gain(survey, runs, cut, tta, device):
-    "What the mean of all runs gains on some of the unlabelled tiles"
+    "What the mean of all runs gains on some of the unlabelled tiles, looked at in pieces"
     n = len(survey.test_ids)
     if len(runs) < 3 or not n: return 0.
     some = survey.test[np.sort(np.random.default_rng(0).choice(n, min(n, _SOME), replace=False))]
-    maps = [predict_tiles(load_run(r, device=device), some, tta, 64).mean.numpy() for r in runs]
-    expected = ExpectedCut(cut.sharpness, cut.shift) if cut.sharpness else None
-    return averaging_gain(maps, lambda p: expected.apply(p[:,0]) if expected else p.argmax(1))
+    learners, expected = [load_run(r, device=device) for r in runs], ExpectedCut(cut.sharpness, cut.shift) if cut.sharpness is not None else None
+    to_masks = lambda p: expected.apply(p[:,0]) if expected else p.argmax(1)
+    pieces = [some[i:i+64] for i in range(0, len(some), 64)]
+    gains = [averaging_gain([predict_tiles(l, p, tta, 64).mean.numpy() for l in learners], to_masks) for p in pieces]
+    return max(0., float(np.average(gains, weights=[len(p) for p in pieces])))
 
 def _with_gain(found, gain):
     "The estimate with what averaging gains"
