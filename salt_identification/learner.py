@@ -316,7 +316,7 @@ def fit_minutes(self:SaltLearner,
 )->Plan: # What was done
     "Train for so many minutes"
     start, budget = time.monotonic(), check_range('minutes', minutes, .01, 100_000)*60
-    speed = measure_speed(self, min(2, budget*.05))
+    speed = measure_speed(self, min(1, budget*.05))
     spent = time.monotonic() - start
     plan = plan_minutes(budget*.98 - spent, *speed, self.dls.train.pass_steps)
     self.dls.train.position = 0
@@ -668,7 +668,7 @@ def _plan(learn, minutes, epochs, steps, start):
     n = learn.dls.train.pass_steps
     if steps: return plan_steps(steps, max(1, round(steps/n)))
     if epochs: return plan_steps(epochs*n, epochs)
-    speed = measure_speed(learn, min(2, minutes*3))
+    speed = measure_speed(learn, min(1, minutes*3))
     return plan_minutes(max(1., minutes*60*.97 - (time.monotonic() - start) - 2*speed[1]), *speed, n)
 
 # %% ../nbs/08_learner.ipynb #4cd74f5b

@@ -136,7 +136,7 @@ def precision_cbs(
 # %% ../nbs/07a_training.ipynb #f53f9a72
 def _floats(net):
     "The floating-point part of a net's state, name -> tensor"
-    return {k: v for k, v in net.state_dict().items() if v.is_floating_point()}
+    return {k: v for k, v in net.state_dict(keep_vars=True).items() if v.is_floating_point()}
 
 # %% ../nbs/07a_training.ipynb #13e18166
 class EMA(Callback):
@@ -146,13 +146,14 @@ class EMA(Callback):
         decay:float=.99 # Share of the old mean that each step keeps, 0 to 0.99999
     ):
         self.decay = check_range('ema', decay, 0, .99999)
-        self.mean, self.raw, self.steps = None, None, 0
+        self.mean, self.raw, self.live, self.steps = None, None, None, 0
 
 # %% ../nbs/07a_training.ipynb #4ca75e22
 @patch
 def before_fit(self:EMA):
     "Begin a mean, unless there is one"
-    if self.mean is None: self.mean, self.steps = {k: v.clone() for k, v in _floats(self.model).items()}, 0
+    self.live = _floats(self.model)
+    if self.mean is None: self.mean, self.steps = {k: v.detach().clone() for k, v in self.live.items()}, 0
     device = next(self.model.parameters()).device
     self.mean = {k: v.to(device) for k, v in self.mean.items()}
 
@@ -162,9 +163,8 @@ def after_batch(self:EMA):
     "Move the mean towards the weights"
     if not self.training: return
     self.steps += 1
-    now = _floats(self.model)
     keep = min(self.decay, (1 + self.steps)/(10 + self.steps))
-    torch._foreach_lerp_([self.mean[k] for k in now], list(now.values()), 1 - keep)
+    with torch.no_grad(): torch._foreach_lerp_([self.mean[k] for k in self.live], list(self.live.values()), 1 - keep)
 
 # %% ../nbs/07a_training.ipynb #a008baa8
 def _put(net, values):
@@ -177,7 +177,7 @@ def _put(net, values):
 def show(self:EMA):
     "Put the mean into the net, and the raw weights aside"
     if self.mean is None or self.raw is not None: return
-    self.raw = {k: v.clone() for k, v in _floats(self.model).items()}
+    self.raw = {k: v.detach().clone() for k, v in _floats(self.model).items()}
     _put(self.model, self.mean)
 
 @patch
@@ -201,7 +201,7 @@ def after_validate(self:EMA):
 def after_fit(self:EMA):
     "End with the mean"
     self.show()
-    self.raw = self.mean = None
+    self.raw = self.mean = self.live = None
 
 # %% ../nbs/07a_training.ipynb #28db1cdd
 class LossProgress(Callback):
