@@ -1152,6 +1152,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                 'salt_identification/submission.py'),
                                                 'salt_identification.submission._MaskFolder.__init__': ( 'submission.html#_maskfolder.__init__',
                                                                                                          'salt_identification/submission.py'),
+                                                'salt_identification.submission._MaskFolder._check_greys': ( 'submission.html#_maskfolder._check_greys',
+                                                                                                             'salt_identification/submission.py'),
                                                 'salt_identification.submission._beside': ( 'submission.html#_beside',
                                                                                             'salt_identification/submission.py'),
                                                 'salt_identification.submission._best': ( 'submission.html#_best',

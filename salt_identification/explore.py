@@ -197,6 +197,14 @@ def _picture(self:Explorer, i, mask):
     seen = self.tiles.seen.tiles
     return _png(paint(seen.images[i], seen.masks[i], mask, 2 if len(seen.images[i]) < 160 else 1))
 
+# %% ../nbs/10d_explore.ipynb #e589376e
+@patch
+def _say(self:Explorer, scores):
+    "How many tiles are in, and what they score"
+    mean = f', score {np.mean(scores):.3f}' if len(scores) else ''
+    self.said.value = (f'{len(scores)} tiles{mean}; on the list: {len(self.tiles.review)}. '
+        'Green: truth, orange: prediction.')
+
 # %% ../nbs/10d_explore.ipynb #585b528b
 @patch
 def draw(self:Explorer,
@@ -217,14 +225,7 @@ def draw(self:Explorer,
     self._say(scores)
     if self.at is not None: self.choose(self.at)
 
-@patch
-def _say(self:Explorer, scores):
-    "How many tiles are in, and what they score"
-    mean = f', score {np.mean(scores):.3f}' if len(scores) else ''
-    self.said.value = (f'{len(scores)} tiles{mean}; on the list: {len(self.tiles.review)}. '
-        'Green: truth, orange: prediction.')
-
-# %% ../nbs/10d_explore.ipynb #d26fab94
+# %% ../nbs/10d_explore.ipynb #ba0bf4ab
 def _bytes(prob):
     "Probabilities of a tile as grey, 0 to 255"
     prob = np.asarray(prob)
@@ -239,6 +240,7 @@ def _views(self:Explorer, i):
     return dict(outlines=paint(image, truth, mask, 3), differ=paint(wrong, zoom=3),
         probability=paint(_bytes(seen.probs[i,0]), zoom=3), tile=paint(image, zoom=3))
 
+# %% ../nbs/10d_explore.ipynb #d26fab94
 @patch
 def choose(self:Explorer,
     i # Place of a tile in the table; None for none

@@ -125,13 +125,21 @@ def export_run(
         write_json(d/'about.json', about)
     return _folder(run, to, int8)/_file(to)
 
-# %% ../nbs/10c_export.ipynb #b7531686
+# %% ../nbs/10c_export.ipynb #1bf97efd
 def _check_export(run, about, runtime):
     "The export is there, and of these weights"
     line = f'saltid export {run} --to {runtime.replace("-", " --")}'
     if not about.exists(): raise SaltError(f'run {run} has not been exported; do it first: {line}')
     if read_json(about)['weights'] != _mark(run): raise SaltError(f'the export of run {run} is of older weights; make it anew: {line} --overwrite')
 
+# %% ../nbs/10c_export.ipynb #1a6c2997
+def _ask(fn, size, x):
+    "Logits of images by another program"
+    if list(x.shape[2:]) != list(size):
+        raise SaltError(f'tiles are {x.shape[2]}x{x.shape[3]}, the export is for {size[0]}x{size[1]}; predict them with torch, or train a run of that size')
+    return torch.as_tensor(fn(np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32))).clone()
+
+# %% ../nbs/10c_export.ipynb #b7531686
 def load_exported(
     run, # The run's folder
     runtime:str='onnx', # 'onnx', 'onnx-int8' or 'openvino'
@@ -148,12 +156,6 @@ def load_exported(
     learn, about = load_run(run, device='cpu'), read_json(folder/'about.json')
     learn.forward = partial(_ask, _OPEN[to](folder/_file(to), precision), about['size'])
     return learn
-
-def _ask(fn, size, x):
-    "Logits of images by another program"
-    if list(x.shape[2:]) != list(size):
-        raise SaltError(f'tiles are {x.shape[2]}x{x.shape[3]}, the export is for {size[0]}x{size[1]}; predict them with torch, or train a run of that size')
-    return torch.as_tensor(fn(np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32))).clone()
 
 # %% ../nbs/10c_export.ipynb #bff93fc1
 def runtime_loader(

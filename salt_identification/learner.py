@@ -1097,7 +1097,9 @@ class _Process:
 
 # %% ../nbs/08_learner.ipynb #558ecd95
 @patch
-def news(self:_Process): return self.log.read()
+def news(self:_Process):
+    "What it has said since it was last asked"
+    return self.log.read()
 
 @patch
 def fault(self:_Process):

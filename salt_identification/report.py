@@ -264,6 +264,7 @@ def _recipe_line(config):
     return (f'saltid train "{config["survey"]}" --recipe "{config.get("file", config["recipe"])}" --minutes {config["minutes"]:g} '
         f'--weights "{config["args"].get("weights") or "none"}"{net} --seed {config["seed"]} --out NEW')
 
+# %% ../nbs/10b_report.ipynb #73477cb7
 def _again(run, runs):
     "How to do it once more"
     recipe = Path(run)/'recipe.json'
@@ -272,6 +273,7 @@ def _again(run, runs):
     text = json.dumps(config, indent=1, default=str)
     return Html(f'<h2>Once more</h2><pre>{escape(line)}</pre><details><summary>All settings</summary><pre>{escape(text)}</pre></details>')
 
+# %% ../nbs/10b_report.ipynb #5c207649
 def _curves(runs):
     "Figures of the course of each run"
     yield Html('<h2>How the training went</h2>')
