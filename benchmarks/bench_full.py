@@ -136,7 +136,7 @@ def score_lines(folder, data, minutes, seeds, out):
     pairs = {(w, s): once(folder, f'score_{w}_{s}', lambda w=w, s=s: bench.worker('score', w, data, s, minutes, timeout=HOURS), **more) for s in seeds for w in ('ours', 'smp_best')}
     difference, low, high = compare(pairs, seeds)
     found = dict(difference=difference, interval=[low, high], scores={w: [pairs[w, s]['score'] for s in seeds] for w in ('ours', 'smp_best')},
-        spent={w: [pairs[w, s]['spent'] for s in seeds] for w in ('ours', 'smp_best')}, seeds=list(seeds), date=f'{datetime.date.today()}', **fingerprint(**more))
+        spent={w: [pairs[w, s]['spent'] for s in seeds] for w in ('ours', 'smp_best')}, seeds=list(seeds), date=f'{datetime.date.today()}', **fingerprint(minutes=minutes, peer=PEER))
     out.write_text(json.dumps(found, indent=1))
     scores = '; '.join(f'{w} ' + ', '.join(f'{v:.3f}' for v in v) for w, v in found['scores'].items())
     return [f'Score after {minutes:g} minutes, seeds {list(seeds)}: {scores}; difference {difference:+.3f} ({low:+.3f} to {high:+.3f}, 95 %, paired by tile; the chance of the tiles, not of the training). '
