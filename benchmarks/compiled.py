@@ -6,7 +6,8 @@ A step of training and a batch of prediction (32 tiles of 101 pixels, bf16 where
 and, for prediction, with every batch norm folded into the convolution before it. The first call of a compiled net is timed by itself: it is
 what has to be won back.
 """
-import argparse, copy, statistics
+import argparse, copy, os, statistics
+os.environ['TORCHINDUCTOR_FORCE_DISABLE_CACHES'] = '1' # a net that was compiled before would be ready at once
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ def folded(net):
     for conv, norm in convs_and_norms(net):
         w, b = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
         conv.weight, conv.bias = (nn.Parameter(t.detach().contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.detach()) for t in (w, b))
-        norm.forward = getattr(norm, 'act', None) or nn.Identity() # timm's norms hold their activation
+        norm.forward = getattr(norm, 'act', lambda x: x).__call__ # timm's norms hold their activation; a module set as `forward` would not be called
     return net
 
 def shaken(net):
