@@ -19,7 +19,7 @@ from fastai.data.transforms import IntToFloatTensor, ItemTransform, ToTensor, Tr
 from fastai.torch_core import TensorImage, TensorMask
 from fastcore.basics import patch
 
-from .augment import tile_tfms
+from .augment import crop_to, tile_tfms
 from .files import SaltError, check_whole
 from .neighbours import survey_groups
 from .tiles import Part, Tiles, as_survey, check_bytes, show_tiles
@@ -226,15 +226,16 @@ def create_batches(self:TileDL, samps):
     return (tuple(_AT_ONCE[r]([items[i] for i in some]) for r in readers) for some in self.chunkify(samps))
 
 # %% ../nbs/04_data.ipynb #6770ae29
-def _check_left_out(ids, leave_out):
-    "Say it if one of `leave_out` is none of `ids`"
-    unknown = set(leave_out or ()) - set(ids)
+def _left_out(ids, leave_out):
+    "The names in `leave_out`, a set; each is one of `ids`"
+    names = set() if leave_out is None else set(leave_out)
+    unknown = names - set(ids)
     if unknown: raise SaltError(f'leave_out has {min(unknown, key=str)}, which is no labelled tile of the survey; check the name')
+    return names
 
 def _split(tiles, fold, n_folds, seed, groups=None, leave_out=None):
     "(learned from, held out): which of `tiles` are, as bools"
-    _check_left_out(tiles.ids, leave_out)
-    held_out, doubted = make_folds(tiles, n_folds, seed, groups) == fold, set(leave_out or ())
+    doubted, held_out = _left_out(tiles.ids, leave_out), make_folds(tiles, n_folds, seed, groups) == fold
     learned = ~held_out & np.array([i not in doubted for i in tiles.ids])
     if not learned.any(): raise SaltError('leave_out leaves no tile to learn from; leave out fewer')
     return learned, held_out
@@ -293,7 +294,7 @@ def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed, groups=None, lea
     check_classes(tiles, n_out)
     train, valid = _parts(tiles, fold, n_folds, seed, groups, leave_out)
     settings = dict(fold=fold, n_folds=n_folds, grouped=groups is not None, **known, n_out=n_out)
-    if leave_out: settings['leave_out'] = list(leave_out)
+    if leave_out is not None and len(leave_out): settings['leave_out'] = list(map(str, leave_out))
     return dict(settings, stats=_stats(stats, known['n_in'], train), seed=seed), train, valid
 
 # %% ../nbs/04_data.ipynb #4de83ae7
@@ -323,7 +324,7 @@ def salt_dataloaders(
     num_workers:int=0, # Processes that read ahead; tiles are decoded already, so 0 is fastest
     val_bs:int|None=None, # Tiles in a validation batch; None for `2*bs`
     grouped:bool=True, # Keep in one fold what touches, and what `groups.csv` puts together; False for ordinary folds
-    leave_out=None # Names of labelled tiles that are not learned from, but judged
+    leave_out=None # List of the names of labelled tiles that are not learned from, but judged
 )->SaltDataLoaders: # Training and validation
     "Load a survey for training: all folds but `fold`, held out for validation"
     val_bs, survey = _numbers(n_folds, fold, val_bs=val_bs)['val_bs'], as_survey(survey)
@@ -358,6 +359,7 @@ def show_results(self:TileDL,
 ): # Axes, (rows, columns)
     "Draw tiles of a batch with the truth and a prediction"
     x, y = self.decode(b)[:2]
+    out = crop_to(torch.as_tensor(out), x.shape[-2:]) # of a loader that pads its tiles
     return show_tiles(x[:max_n], y[:max_n], out[:max_n], ncols=ncols)
 
 # %% ../nbs/04_data.ipynb #9017bcb1

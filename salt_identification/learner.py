@@ -28,6 +28,7 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
 from fastcore.basics import patch
+from fastcore.foundation import L
 from fastcore.imports import IN_NOTEBOOK
 from torch import nn
 
@@ -102,19 +103,19 @@ class SaltLearner(_LateData, Learner):
 
 # %% ../nbs/08_learner.ipynb #33ce4df3
 @patch
-def _release(self:SaltLearner):
+def _release(self:SaltLearner, more=()):
     "Take back whatever a callback has changed for a time"
-    for cb in self.cbs:
+    for cb in L(self.cbs) + L(more):
         if hasattr(cb, 'release'): cb.release()
 
 @patch
-def fit(self:SaltLearner, *args, **kwargs):
+def fit(self:SaltLearner, n_epoch, lr=None, wd=None, cbs=None, **kwargs):
     "Train, and leave nothing behind when interrupted"
     loss = self.loss_func
-    try: return super(SaltLearner, self).fit(*args, **kwargs)
+    try: return super(SaltLearner, self).fit(n_epoch, lr, wd, cbs, **kwargs)
     except BaseException as e:
         self.loss_func = loss
-        self._release()
+        self._release(cbs)
         if isinstance(e, SaltError): e.args = (str(e).split(':\n\t', 1)[-1],)
         raise
 
@@ -164,6 +165,7 @@ def predict(self:SaltLearner,
     threshold:float=.5 # Probability above which a pixel is salt
 )->tuple: # (mask (H,W) uint8, probabilities (n,H,W) float32)
     "Find the salt in one image"
+    if np.ndim(image) != 2: raise SaltError(f'image has shape {np.shape(image)}, expected (height, width); `predict_tiles` takes several')
     logits = self.forward(to_input(image, self.stats, self.n_in))
     probs = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)
     return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), probs[0].cpu().numpy()
@@ -176,15 +178,24 @@ def _unet34(args):
     return Unet34(**{'pretrained' if k == 'weights' else k: v for k, v in args.items()})
 
 # %% ../nbs/08_learner.ipynb #0ddf379c
+def _check_heads(net, n_out):
+    "`net` can tell the classes apart"
+    has = net_spec(net)['config'].get('n_out', n_out)
+    if has < n_out: raise SaltError(f'the net tells {has} classes, the survey has {n_out}; make it with n_out={n_out}')
+    return net
+
 def _build(net, dls, net_args):
     "A net from a name, a spec or a net"
     if isinstance(net, nn.Module):
-        if not net_args: return net
+        if not net_args: return _check_heads(net, dls.n_out)
         raise SaltError(f'the net is made already and takes no {", ".join(net_args)}; say it when you make the net')
-    if isinstance(net, dict): return make_net(net, **net_args)
-    args = dict(n_in=dls.n_in, n_out=dls.n_out, **net_args)
-    if str(net).lower() == 'unet34': return _unet34(args)
-    return Unet(**{**(dict(encoder=net) if net else DEFAULT_NET['config']), **args})
+    shape = dict(n_in=dls.n_in, n_out=dls.n_out)
+    if isinstance(net, dict):
+        open_ = shape if net['kind'] in ('Unet', 'Unet34') else {} # what the spec may have left open
+        return _check_heads(make_net({**net, 'config': {**open_, **net['config']}}, **net_args), dls.n_out)
+    args = {**shape, **net_args}
+    if str(net).lower() == 'unet34': return _check_heads(_unet34(args), dls.n_out)
+    return _check_heads(Unet(**{**(dict(encoder=net) if net else DEFAULT_NET['config']), **args}), dls.n_out)
 
 # %% ../nbs/08_learner.ipynb #b72a4c4e
 def check_device(
@@ -291,11 +302,11 @@ def fit_plan(self:SaltLearner,
     plan:Plan, # What to do
     cycles:int=1, # As for `schedule`
     encoder_rate:float=1., # Share of the learning rate that the encoder gets
-    clock:PlanClock|None=None, # None for one without a budget
+    clock:PlanClock|None=None, # What keeps to the plan, and to a budget; None to begin the plan at its first step
     cbs=None # More callbacks
 )->Plan: # What was done
     "Train by a plan"
-    clock = clock or PlanClock(plan)
+    if clock is None: clock, self.dls.train.position = PlanClock(plan), 0
     groups = len(self.splitter(self.model))
     lr = [self.lr*encoder_rate, self.lr] if groups == 2 else [self.lr]*groups
     self.loss_progress.first_epoch = clock.first_epoch
@@ -303,7 +314,7 @@ def fit_plan(self:SaltLearner,
     last = course['lr'](clock.plan.progress(self.dls.train.position - 1))
     cbs = [clock, EpochStop(clock), ParamScheduler(course), *(cbs or [])]
     try: self.fit(clock.plan.epochs - clock.first_epoch, last.tolist(), cbs=cbs)
-    finally: self.dls.train.steps = None
+    finally: self.dls.train.steps, self.loss_progress.first_epoch = None, 0
     return clock.plan
 
 # %% ../nbs/08_learner.ipynb #c1f608ec
@@ -945,8 +956,9 @@ def _line_of(run):
     try: config, h = read_config(run), _history(run)
     except SaltError as e: return dict(run=str(run), note=str(e))
     net, data = config['net'], config['data']
-    top = lambda c: h[c].max() if c in h else math.nan
-    return dict(run=str(run), score=top('mean_precision'), epochs=len(h), minutes=top('minutes'),
+    last = lambda c: float(h[c].iloc[-1]) if c in h and len(h) else math.nan
+    score = last('mean_precision') if config['train'].get('keep') == 'last' else h.get('mean_precision', pd.Series(dtype=float)).max()
+    return dict(run=str(run), score=score, epochs=len(h), minutes=last('minutes'),
         net=net['config'].get('encoder', net['kind']), loss=config['loss'], fold=data['fold'], seed=data['seed'])
 
 # %% ../nbs/08_learner.ipynb #a33c27af
@@ -957,11 +969,23 @@ def list_runs(
     return pd.DataFrame([_line_of(run) for run in run_folders(path)])
 
 # %% ../nbs/08_learner.ipynb #3650dd4b
-def _check_folds(run, folds):
-    "A fold that is there is one of as many"
-    n = read_config(run)['data']['n_folds']
-    if n != folds: raise SaltError(f'{run} is one of {n} folds, not of {folds}; pass folds={n}, or --overwrite '
-        '(overwrite=True), or name another folder')
+_SAME = dict(seed=0, grouped=True, bs=32, n_in=1)
+
+def _otherwise(config, given):
+    "Names of the settings in which a run differs from what was given"
+    data, opts = config['data'], config['learner']
+    asked = {k: given.get(k, v) for k, v in _SAME.items()} | dict(leave_out=list(given.get('leave_out') or []))
+    odd = [k for k, v in asked.items() if data.get(k, [] if k == 'leave_out' else v) != v]
+    return odd + [k for k, v in opts.items() if k in given and given[k] != v]
+
+def _check_fold(run, folds, given, tiles):
+    "A fold that is there is one of as many, of the same tiles, and trained alike"
+    config = read_config(run)
+    n, anew = config['data']['n_folds'], '--overwrite (overwrite=True), or name another folder'
+    if n != folds: raise SaltError(f'{run} is one of {n} folds, not of {folds}; pass folds={n}, or {anew}')
+    if config['tiles'] != tiles: raise SaltError(f'{run} is of a survey of {config["tiles"]} tiles, this one has {tiles}; pass {anew}')
+    odd = _otherwise(config, given)
+    if odd: raise SaltError(f'{run} was trained with another {", ".join(odd)}; go on as it was begun, or pass {anew}')
 
 # %% ../nbs/08_learner.ipynb #158115f1
 def _parts_of(run, given):
@@ -1184,8 +1208,8 @@ def train_folds(
     else: check_range('minutes', minutes, .05*n, 100_000)
     runs, changes = [out/f'fold{i}' for i in range(n)], list(islice(cycle(turns or [{}]), n))
     k = min(_jobs(jobs, n, minutes, kwargs | c) for c in changes)
-    for run in runs:
-        if (run/'config.json').exists() and not overwrite: _check_folds(run, folds)
+    for run, change in zip(runs, changes):
+        if (run/'config.json').exists() and not overwrite: _check_fold(run, folds, kwargs | change, len(survey.train))
     if k > 1: _train_apart(survey, runs, k, minutes, overwrite, kwargs, changes, folds=folds)
     else:
         for i, run in enumerate(runs):

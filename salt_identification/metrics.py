@@ -19,7 +19,7 @@ from fastai.learner import Metric
 from fastai.torch_core import to_detach
 from fastcore.basics import patch
 
-from .files import SaltError, check_range
+from .files import SaltError, check_range, check_whole
 
 # %% ../nbs/07_metrics.ipynb #59bf9f87
 def _numbers(x, name):
@@ -58,7 +58,7 @@ def tile_counts(
     n_classes:int=1 # 1 for salt or not; else the number of classes with the background
 )->torch.Tensor: # (N,3,K) int64, pixels: overlap, prediction, truth, of each class, background first
     "Count the pixels of overlap, prediction and truth"
-    n_classes = check_range('n_classes', int(n_classes), 1, 256)
+    n_classes = check_whole('n_classes', n_classes, 1, 256)
     p, t = _numbers(preds, 'preds'), _numbers(targs, 'targs')
     if p.shape != t.shape:
         raise SaltError(f'preds have shape {tuple(p.shape)}, targs {tuple(t.shape)}; crop or resize preds to the masks')
@@ -193,7 +193,7 @@ def decide(
     "Masks from logits: above `threshold`, or the largest of the classes"
     x = logits.detach().as_subclass(torch.Tensor)
     if x.ndim != 4: raise SaltError(f'logits have shape {tuple(x.shape)}, expected (B,n,H,W); add the missing axis')
-    return x[:,0].float() > _logit(threshold) if x.shape[1] == 1 else x.argmax(1)
+    return x[:,0].float() > _logit(check_range('threshold', threshold, 0, 1)) if x.shape[1] == 1 else x.argmax(1)
 
 # %% ../nbs/07_metrics.ipynb #b5ed5a8e
 class SaltMetric(Metric):
@@ -253,6 +253,8 @@ class MiouCallback(Callback):
         threshold:float=.5, # Salt where the probability is above it
         verbose:bool=False # Print each note
     ): self.met, self.verbose, self.values, self.live = SaltMetric(threshold), verbose, [], False
+
+    def before_fit(self): self.live = False # that of a validation, perhaps after an interrupted training
 
     def before_train(self):
         self.met.reset()

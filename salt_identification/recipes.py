@@ -339,14 +339,14 @@ def averaging_gain(
     return (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1))
 
 # %% ../nbs/10a_recipes.ipynb #7dcca46c
-def _gain(survey, runs, cut, tta, device):
+def _gain(survey, runs, cut, tta, device, piece=64):
     "What the mean of all runs gains on some of the unlabelled tiles, looked at in pieces"
     n = len(survey.test_ids)
     if len(runs) < 3 or not n: return 0.
     some = survey.test[np.sort(np.random.default_rng(0).choice(n, min(n, _SOME), replace=False))]
     learners, expected = [load_run(r, device=device) for r in runs], ExpectedCut(cut.sharpness, cut.shift) if cut.sharpness is not None else None
     to_masks = lambda p: expected.apply(p[:,0]) if expected else p.argmax(1)
-    pieces = [some[i:i+64] for i in range(0, len(some), 64)]
+    pieces = [some[i:i+piece] for i in range(0, len(some), piece)]
     gains = [averaging_gain([predict_tiles(l, p, tta, 64).mean.numpy() for l in learners], to_masks) for p in pieces]
     return max(0., float(np.average(gains, weights=[len(p) for p in pieces])))
 
@@ -363,10 +363,11 @@ def _say(quiet):
 # %% ../nbs/10a_recipes.ipynb #13546748
 def _possible(survey, config):
     "The plans that the survey has tiles enough for: each fold has some, and at least two groups are held out"
-    n = len(np.unique(survey_groups(survey))) if config['args'].get('grouped', True) else len(survey.train)
-    plans = [p for p in config['plans'] if p['folds'] <= n and p['nets']*n >= 2*p['folds']]
+    groups = {True: len(np.unique(survey_groups(survey))), False: len(survey.train)}
+    units = [groups[p.get('grouped', config['args'].get('grouped', True))] for p in config['plans']]
+    plans = [p for p, n in zip(config['plans'], units) if p['folds'] <= n and p['nets']*n >= 2*p['folds']]
     if plans: return plans
-    raise SaltError(f'the survey has {n} groups of tiles that belong together, too few for each plan of the recipe; '
+    raise SaltError(f'the survey has {max(units)} groups of tiles that belong together, too few for each plan of the recipe; '
         'copy the recipe and ask for fewer folds, or label more')
 
 # %% ../nbs/10a_recipes.ipynb #0052fb74

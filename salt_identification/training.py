@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback, CancelTrainException
 from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.mixup import MixHandler
 from fastai.callback.schedule import combined_cos
 from fastai.learner import Learner
 from fastcore.basics import patch
@@ -146,13 +147,18 @@ class EMA(Callback):
         decay:float=.99 # Share of the old mean that each step keeps, 0 to 0.99999
     ):
         self.decay = check_range('ema', decay, 0, .99999)
-        self.mean, self.raw, self.live, self.steps = None, None, None, 0
+        self.mean, self.raw, self.live, self.steps, self.fitting = None, None, None, 0, False
 
 # %% ../nbs/07a_training.ipynb #4ca75e22
 @patch
 def before_fit(self:EMA):
+    "Nothing has been trained yet"
+    self.fitting = False
+
+@patch
+def before_train(self:EMA):
     "Begin a mean, unless there is one"
-    self.live = _floats(self.model)
+    self.fitting, self.live = True, _floats(self.model)
     if self.mean is None: self.mean, self.steps = {k: v.detach().clone() for k, v in self.live.items()}, 0
     device = next(self.model.parameters()).device
     self.mean = {k: v.to(device) for k, v in self.mean.items()}
@@ -199,7 +205,8 @@ def after_validate(self:EMA):
 
 @patch
 def after_fit(self:EMA):
-    "End with the mean"
+    "End with the mean, if anything was trained"
+    if not self.fitting: return
     self.show()
     self.raw = self.mean = self.live = None
 
@@ -226,10 +233,10 @@ def class_shares(
     return F.adaptive_avg_pool2d(each.float(), size)
 
 # %% ../nbs/07a_training.ipynb #3b9f8f6e
-def _deep_loss(given, masks, weights):
+def _deep_loss(given, masks, weights, mode='reflect'):
     "Weighed loss of what `DeepHeads` have `given`"
     presence, maps, size = given
-    n, seen = presence.shape[1], pad_to(masks, size)
+    n, seen = presence.shape[1], pad_to(masks, size, mode)
     there, wrong = class_shares(masks, (1,1), n)[:,:,0,0] > 0, F.binary_cross_entropy_with_logits
     some = (masks > 0).flatten(1).any(1).float()
     total = weights['presence']*wrong(presence.float(), there.float())
@@ -248,11 +255,15 @@ class DeepSupervision(Callback):
     ):
         self.weights = dict(maps=check_range('maps', maps, 0, 100), presence=check_range('presence', presence, 0, 100))
 
+    def before_fit(self):
+        mix = next((c for c in self.learn.cbs if isinstance(c, MixHandler)), None)
+        if mix: raise SaltError(f'{type(mix).__name__} blends tiles, of which deep heads know nothing; leave one of the two out')
+
     def after_loss(self):
         net = getattr(self.model, 'net', self.model)
         if not self.training or getattr(net, 'deep', None) is None: return
         given, net.deep.given = net.deep.given, None
-        self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor), self.weights)
+        self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor), self.weights, getattr(self.model, 'mode', 'reflect'))
 
 # %% ../nbs/07a_training.ipynb #82434056
 def _pack_opt(opt):

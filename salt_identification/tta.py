@@ -53,6 +53,8 @@ def _mean_std(answers):
     "Mean and spread of tensors that come one at a time"
     mean, squares = 0., 0.
     for n, p in enumerate(answers, 1):
+        if n > 1 and p.shape != mean.shape:
+            raise SaltError(f'one net answers {tuple(p.shape[1:])}, another {tuple(mean.shape[1:])}; those of an ensemble must have the same classes')
         before = p - mean
         mean = mean + before/n
         squares = squares + before*(p - mean)
@@ -141,7 +143,7 @@ def _images(tiles):
 # %% ../nbs/09_tta.ipynb #35e004f9
 def _same_classes(learners):
     "Say it if the nets of an ensemble do not speak of the same classes"
-    n = {getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') for l in learners}
+    n = {getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') for l in learners} - {None} # that of a net of one's own is seen when it answers
     if len(n) > 1: raise SaltError(f'the nets have {sorted(map(str, n))} classes; an ensemble needs the same number in each')
 
 # %% ../nbs/09_tta.ipynb #508b7d9b
@@ -215,6 +217,7 @@ MAP_TYPES = dict(uint8=np.uint8, float16=np.float16)
 
 def _pack(p, dtype):
     "Floats from 0 to 1 as bytes 0 to 255, or as half floats"
+    if not p.isfinite().all(): raise SaltError('a net answers nan; its weights are spoilt, so train it again, with a smaller rate or in float32')
     return (p*255).round().to(torch.uint8).numpy() if dtype == np.uint8 else p.half().numpy()
 
 # %% ../nbs/09_tta.ipynb #8a94149f
@@ -237,12 +240,13 @@ def write_maps(
     progress=None # Called with (done, all) after each piece
 ):
     "Write `pieces` of maps, then the names of their tiles"
-    ids, files = [], None
+    folder, ids, files = Path(folder), [], None
     for maps in pieces:
-        files = files or _open_maps(Path(folder), n, maps.mean.shape[1:], dtype)
+        files = files or _open_maps(folder, n, maps.mean.shape[1:], dtype)
         for f, p in zip(files, (maps.mean, maps.std)): f[len(ids):len(ids)+len(p)] = _pack(p, dtype)
         ids += maps.ids
         if progress: progress(len(ids), n)
+    if files is None: raise SaltError('there is no tile to predict; maps are made of one at least')
     for f in files: f.flush()
     write_json(folder/'ids.json', ids)
 
