@@ -72,9 +72,10 @@ def calibrate(
 def fit_temperature(
     probs, # (N,H,W) 0 to 1, or bytes, of held-out tiles
     masks # (N,H,W) truth
-)->float: # 1 for a net that is honest already
+)->float: # 1 for a net that is honest already, and where there is no salt, or nothing else
     "Find the temperature with the least cross entropy on held-out tiles"
     p, y = _checked(probs, masks)
+    if y.all() or not y.any(): return 1.
     z = _logits(p.ravel())
     z = np.where(y.ravel(), -z, z)
     loss = lambda s: np.logaddexp(0, z*np.exp(-s)).mean()
