@@ -106,10 +106,16 @@ class SaltLearner(_LateData, Learner):
 def _release(self:SaltLearner, more=()):
     "Take back whatever a callback has changed for a time"
     for cb in L(self.cbs) + L(more):
-        if hasattr(cb, 'release'): cb.release()
+        if isinstance(cb, Callback) and hasattr(cb, 'release'): cb.release()
 
 @patch
-def fit(self:SaltLearner, n_epoch, lr=None, wd=None, cbs=None, **kwargs):
+def fit(self:SaltLearner,
+    n_epoch:int, # Epochs
+    lr=None, # Learning rate, or a list of one for each group; None for the learner's own
+    wd=None, # Weight decay; None likewise
+    cbs=None, # Callbacks of this fit alone
+    **kwargs # For fastai's `fit`
+):
     "Train, and leave nothing behind when interrupted"
     loss = self.loss_func
     try: return super(SaltLearner, self).fit(n_epoch, lr, wd, cbs, **kwargs)
@@ -974,8 +980,9 @@ _SAME = dict(seed=0, grouped=True, bs=32, n_in=1)
 def _otherwise(config, given):
     "Names of the settings in which a run differs from what was given"
     data, opts = config['data'], config['learner']
-    asked = {k: given.get(k, v) for k, v in _SAME.items()} | dict(leave_out=list(given.get('leave_out') or []))
-    odd = [k for k, v in asked.items() if data.get(k, [] if k == 'leave_out' else v) != v]
+    names = lambda v: set() if v is None else set(map(str, v))
+    odd = [k for k, v in _SAME.items() if k in data and data[k] != given.get(k, v)]
+    if names(given.get('leave_out')) != names(data.get('leave_out')): odd.append('leave_out')
     return odd + [k for k, v in opts.items() if k in given and given[k] != v]
 
 def _check_fold(run, folds, given, tiles):

@@ -363,8 +363,9 @@ def _say(quiet):
 # %% ../nbs/10a_recipes.ipynb #13546748
 def _possible(survey, config):
     "The plans that the survey has tiles enough for: each fold has some, and at least two groups are held out"
-    groups = {True: len(np.unique(survey_groups(survey))), False: len(survey.train)}
-    units = [groups[p.get('grouped', config['args'].get('grouped', True))] for p in config['plans']]
+    grouped = [p.get('grouped', config['args'].get('grouped', True)) for p in config['plans']]
+    n_of = {g: len(np.unique(survey_groups(survey))) if g else len(survey.train) for g in set(grouped)}
+    units = [n_of[g] for g in grouped]
     plans = [p for p, n in zip(config['plans'], units) if p['folds'] <= n and p['nets']*n >= 2*p['folds']]
     if plans: return plans
     raise SaltError(f'the survey has {max(units)} groups of tiles that belong together, too few for each plan of the recipe; '
