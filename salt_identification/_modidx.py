@@ -1808,7 +1808,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'salt_identification/unet.py'),
                                           'salt_identification.unet._timm': ('unet.html#_timm', 'salt_identification/unet.py'),
                                           'salt_identification.unet._timm_net': ('unet.html#_timm_net', 'salt_identification/unet.py'),
-                                          'salt_identification.unet._whole': ('unet.html#_whole', 'salt_identification/unet.py'),
                                           'salt_identification.unet._why': ('unet.html#_why', 'salt_identification/unet.py'),
                                           'salt_identification.unet._width': ('unet.html#_width', 'salt_identification/unet.py'),
                                           'salt_identification.unet._with_rows': ('unet.html#_with_rows', 'salt_identification/unet.py'),

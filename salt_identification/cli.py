@@ -538,7 +538,6 @@ def _export(args):
     _give(args, dict(files=files), '\n'.join([*files, f'next: saltid predict {_quote(args.run)} DATA --runtime {runtime} --out submission.csv']))
     return 0
 
-# %% ../nbs/11_cli.ipynb #82a6b4a1
 def _export_parser(sub):
     p = _command(sub, 'export', _export, 'write the net of a run for ONNX Runtime or OpenVINO', 'saltid export RUN --to onnx')
     p.add_argument('run', help='a run, or a folder of runs')
@@ -556,7 +555,6 @@ def _report(args):
     _give(args, dict(report=str(path)), f'report: {path}')
     return 0
 
-# %% ../nbs/11_cli.ipynb #07306625
 def _report_parser(sub):
     p = _command(sub, 'report', _report, 'write what a training came to as one HTML page', 'saltid report RUN')
     p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
@@ -572,7 +570,6 @@ def _explore(args):
     _give(args, dict(page=str(path)), f'page: {path} (open it in a browser)')
     return 0
 
-# %% ../nbs/11_cli.ipynb #212c4a89
 def _explore_parser(sub):
     p = _command(sub, 'explore', _explore, 'write a page to look at held-out tiles one by one', 'saltid explore RUN --out gallery.html')
     p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
@@ -594,7 +591,6 @@ def _compare(args):
     _give(args, {k: v for k, v in vars(c).items() if k != 'tiles'}, '\n'.join([repr(c), *text]))
     return 0
 
-# %% ../nbs/11_cli.ipynb #42b36be9
 def _compare_parser(sub):
     p = _command(sub, 'compare', _compare, 'compare two runs tile by tile', 'saltid compare RUN1 RUN2 --tiles tiles.csv')
     p.add_argument('a', help='a run, a folder of runs, or the folder of a recipe')

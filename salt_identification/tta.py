@@ -29,13 +29,13 @@ from .tiles import Tiles, as_survey
 TTA_VIEWS = dict(none=(0,), flip=(0, 1), wide=(0, 1, FarView(0), FarView(1)), dihedral=tuple(range(8)))
 
 def make_views(
-    tfms='flip' # 'none', 'flip', 'wide', 'dihedral', or a list of numbers or objects with `forward` and `back`
+    tta='flip' # 'none', 'flip', 'wide', 'dihedral', or a list of numbers or objects with `forward` and `back`
 )->list: # Of views
     "The views of a test-time augmentation"
-    if isinstance(tfms, str):
-        if tfms not in TTA_VIEWS: raise SaltError(f'tta is {tfms!r}, expected one of {", ".join(TTA_VIEWS)}')
-        tfms = TTA_VIEWS[tfms]
-    views = [v if hasattr(v, 'forward') else View(v) for v in tfms]
+    if isinstance(tta, str):
+        if tta not in TTA_VIEWS: raise SaltError(f'tta is {tta!r}, expected one of {", ".join(TTA_VIEWS)}')
+        tta = TTA_VIEWS[tta]
+    views = [v if hasattr(v, 'forward') else View(v) for v in tta]
     if not views: raise SaltError('tta has no view; use none for the tile as it is')
     return views
 
@@ -105,11 +105,11 @@ class TTAPredictor:
     "Predict with one or several nets from several views"
     def __init__(self,
         net, # A net, a `SaltLearner`, or a list of them
-        tfms='flip', # As for `make_views`
+        tta='flip', # As for `make_views`
         bs:int=32, # Tiles in a batch
         multiple:int|None=None # Pad to a multiple of so many pixels; None to ask the net's `divisor`, or 32
     ):
-        self.nets, self.views = [_net(n) for n in _several(net)], make_views(tfms)
+        self.nets, self.views = [_net(n) for n in _several(net)], make_views(tta)
         self.bs = check_range('bs', bs, 1, 4096)
         self.multiple = multiple or math.lcm(*[_divisor(n) for n, _ in self.nets])
 
@@ -150,13 +150,13 @@ def _same_classes(learners):
 def predict_tiles(
     learn, # A `SaltLearner`, or a list of them
     tiles, # `Tiles`, or (N,H,W) bytes
-    tfms='flip', # As for `make_views`
+    tta='flip', # As for `make_views`
     bs:int=32 # Tiles in a batch
 )->Maps: # `.mean` and `.std`, (N,n_out,H,W) float32 tensors
     "Predict tiles with one or several learners"
     (images, ids), learners = _images(tiles), _several(learn)
     _same_classes(learners)
-    asked = [(l, TTAPredictor(l, tfms, bs)) for l in learners]
+    asked = [(l, TTAPredictor(l, tta, bs)) for l in learners]
     answers = lambda b: chain.from_iterable(p._answers(to_input(b, l.stats, l.n_in)) for l, p in asked)
     with _evaluating([l.model for l in learners]):
         parts = [_mean_std(answers(images[i:i+bs])) for i in range(0, len(images), bs)]
@@ -196,7 +196,7 @@ def predict_section(
     section, # (H,W) bytes: depth or time down, place across
     tile=None, # (height, width) of the windows, pixels; None for that of the tiles in training
     overlap:float=.5, # Share of a window that the next one sees again, 0 to .9
-    tfms='flip', # As for `make_views`
+    tta='flip', # As for `make_views`
     bs:int=32 # Windows in a batch
 )->np.ndarray: # (n_out,H,W) float32 probabilities
     "Predict a section of any size through windows that overlap"
@@ -205,7 +205,7 @@ def predict_section(
     taper, total, weight = _taper(size), 0., torch.zeros(section.shape)
     for i in range(0, len(places), bs):
         at = [np.s_[r:r+size[0], c:c+size[1]] for r, c in places[i:i+bs]]
-        maps = predict_tiles(learn, np.stack([section[w] for w in at]), tfms, bs).mean
+        maps = predict_tiles(learn, np.stack([section[w] for w in at]), tta, bs).mean
         if i == 0: total = torch.zeros(maps.shape[1], *section.shape)
         for w, p in zip(at, maps):
             total[(slice(None), *w)] += p*taper
@@ -268,7 +268,7 @@ def predict_survey(
     survey, # `Survey`, or its path
     out, # Folder to write
     part:str='test', # 'test' or 'train'
-    tfms='flip', # As for `make_views`
+    tta='flip', # As for `make_views`
     bs:int=32, # Tiles in a batch
     dtype:str='uint8', # 'uint8' or 'float16'
     overwrite:bool=False, # Replace the folder
@@ -278,7 +278,7 @@ def predict_survey(
     survey, parts = as_survey(survey), ('test', 'train')
     for name, value, known in (('dtype', dtype, MAP_TYPES), ('part', part, parts)):
         if value not in known: raise SaltError(f'{name} is {value!r}, expected one of {", ".join(known)}')
-    pieces = (predict_tiles(learn, tiles, tfms, bs) for tiles in survey.chunks(part, 8*bs))
+    pieces = (predict_tiles(learn, tiles, tta, bs) for tiles in survey.chunks(part, 8*bs))
     n = len(survey.test_ids if part == 'test' else survey.ids)
     with new_folder(out, overwrite) as d: write_maps(d, pieces, n, MAP_TYPES[dtype], progress)
     return open_maps(out)

@@ -33,11 +33,11 @@ def _checked(probs, masks=None):
 # %% ../nbs/09a_uncertainty.ipynb #da93aba2
 def reliability(
     probs, # (N,H,W) 0 to 1, or bytes 0 to 255, of held-out tiles
-    masks, # (N,H,W) truth
+    truth, # (N,H,W) masks as they are
     bins:int=15 # Of equal width
 )->pd.DataFrame: # One line a bin that has pixels: mean `probability`, share of `salt`, `pixels`
     "Compare what is said with what is"
-    (p, y), bins = _checked(probs, masks), check_whole('bins', bins, 1, 10_000)
+    (p, y), bins = _checked(probs, truth), check_whole('bins', bins, 1, 10_000)
     b = np.minimum((p.ravel()*bins).astype(int), bins - 1)
     n, said, true = (np.bincount(b, w, bins) for w in (None, p.ravel(), y.ravel()))
     some = n > 0
@@ -46,11 +46,11 @@ def reliability(
 # %% ../nbs/09a_uncertainty.ipynb #decd949c
 def ece(
     probs, # As in `reliability`
-    masks, # As in `reliability`
+    truth, # As in `reliability`
     bins:int=15 # As in `reliability`
 )->float: # 0 is honest
     "Expected calibration error"
-    t = reliability(probs, masks, bins)
+    t = reliability(probs, truth, bins)
     return float(((t.probability - t.salt).abs()*t.pixels).sum()/t.pixels.sum())
 
 # %% ../nbs/09a_uncertainty.ipynb #f3604d46
@@ -71,10 +71,10 @@ def calibrate(
 # %% ../nbs/09a_uncertainty.ipynb #f5bf6649
 def fit_temperature(
     probs, # (N,H,W) 0 to 1, or bytes, of held-out tiles
-    masks # (N,H,W) truth
+    truth # (N,H,W) masks as they are
 )->float: # 1 for a net that is honest already, and where there is no salt, or nothing else
     "Find the temperature with the least cross entropy on held-out tiles"
-    p, y = _checked(probs, masks)
+    p, y = _checked(probs, truth)
     if y.all() or not y.any(): return 1.
     z = _logits(p.ravel())
     z = np.where(y.ravel(), -z, z)

@@ -23,7 +23,7 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from .augment import PadCrop, crop_to, pad_to, resize_to
-from .files import SaltError, check_range
+from .files import SaltError, check_range, check_whole
 
 # %% ../nbs/05_unet.ipynb #182bed85
 class SaveFeatures:
@@ -69,8 +69,8 @@ class UnetBlock(nn.Module):
         self.bn, self.drop = nn.BatchNorm2d(n_out), nn.Dropout2d(dropout)
 
     def forward(self, up, skip):
-        x = torch.cat([crop_like(self.up(up), skip), self.skip(skip)], 1)
-        return self.drop(self.bn(F.relu(x)))
+        up, skip = (F.relu(x, inplace=True) for x in (self.up(up), self.skip(skip)))
+        return self.drop(self.bn(torch.cat([crop_like(up, skip), skip], 1)))
 
 # %% ../nbs/05_unet.ipynb #5a31a7cc
 RESNETS = ('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'resnext50_32x4d', 'resnext101_32x8d',
@@ -230,18 +230,11 @@ class _Net(nn.Module):
         for block, skip in zip(self.decoder, skips[::-1]): ys.append(block(ys[-1], skip))
         return ys
 
-# %% ../nbs/05_unet.ipynb #65967cfe
-def _whole(name, v, lo, hi):
-    "`v` if it is a whole number from `lo` to `hi`"
-    if int(check_range(name, v, lo, hi)) == v: return v
-    raise SaltError(f'{name} is {v}, expected a whole number')
-
 # %% ../nbs/05_unet.ipynb #eb3fac51
 def _check_net(n_in, n_out, dropout):
-    "Refuse what no net can be made of"
-    _whole('n_in', n_in, 1, 1000)
-    _whole('n_out', n_out, 1, 1000)
+    "Channels in and out as ints; what no net can be made of is refused"
     check_range('dropout', dropout, 0, .9)
+    return check_whole('n_in', n_in, 1, 1000), check_whole('n_out', n_out, 1, 1000)
 
 # %% ../nbs/05_unet.ipynb #0065b271
 class Unet34(_Net):
@@ -253,7 +246,7 @@ class Unet34(_Net):
         dropout:float=0. # Dropout in the blocks, half of it on the bottom
     ):
         super().__init__()
-        _check_net(n_in, n_out, dropout)
+        n_in, n_out = _check_net(n_in, n_out, dropout)
         self.config = dict(n_in=n_in, n_out=n_out, dropout=dropout)
         self.encoder = ResNetEncoder('resnet34', n_in)
         self.drop = nn.Dropout2d(dropout/2)
@@ -599,7 +592,7 @@ def _step_widths(widths, channels, encoder):
     if not isinstance(widths, (list, tuple)) or len(widths) != len(channels) - 1:
         n = len(widths) if isinstance(widths, (list, tuple)) else 1
         raise SaltError(f'widths has {n} numbers, but {encoder} has {len(channels) - 1} steps; give one a step')
-    return [_whole('a number of widths', w, 2, 10000) for w in widths]
+    return [check_whole('a number of widths', w, 2, 10000) for w in widths]
 
 # %% ../nbs/05_unet.ipynb #8f242db1
 def _step_attentions(kind, n):
@@ -609,8 +602,8 @@ def _step_attentions(kind, n):
 # %% ../nbs/05_unet.ipynb #5ee4cd60
 def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res, zoom, drop_path, hypercolumn=False, deep=False, coords=False):
     "Encoder, dropout, decoder, hypercolumn, heads of the steps, and head"
-    _check_net(n_in, n_out, dropout)
-    _whole('convs', convs, 1, 8)
+    n_in, n_out = _check_net(n_in, n_out, dropout)
+    convs = check_whole('convs', convs, 1, 8)
     check_range('zoom', zoom, .25, 8)
     if coords: n_in += 2
     enc = make_encoder(encoder, n_in, drop_path)
@@ -689,10 +682,11 @@ class Unet(_Net):
         coords:bool=False # The net sees two more channels: how far down a row is, and the image times that
     ):
         super().__init__()
+        n_in, n_out = _check_net(n_in, n_out, dropout)
         parts = dict(encoder=encoder, n_in=n_in, n_out=n_out, widths=widths, attention=attention,
             dropout=dropout, up=up, convs=convs, full_res=full_res, zoom=zoom, drop_path=drop_path,
             hypercolumn=hypercolumn, deep=deep, coords=coords)
-        self.config, self.zoom, self.pad, self.coords = parts | dict(pad=pad), zoom, _whole('pad', pad, 0, 512), coords
+        self.config, self.zoom, self.pad, self.coords = parts | dict(pad=pad), zoom, check_whole('pad', pad, 0, 512), coords
         self.encoder, self.drop, self.decoder, self.column, self.deep, self.head = _parts(**parts)
         if weights: load_encoder(self.encoder, encoder.removeprefix('timm/'), weights)
 
