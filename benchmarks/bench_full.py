@@ -57,7 +57,7 @@ def side_worker(side, bs):
     torch.manual_seed(0)
     net = Unet('slim32').to(memory_format=torch.channels_last)
     x, y = torch.randn(bs, 1, side, side).to(memory_format=torch.channels_last), (torch.rand(bs, side, side) > .6).long()
-    precision, cpu, loss = fastest_precision(net, torch.device('cpu'), (side, side), 1), torch.device('cpu'), make_loss('bce')
+    precision, cpu, loss = fastest_precision(net, torch.device('cpu'), (side, side), 1, min(8, bs)), torch.device('cpu'), make_loss('bce')
     opt = torch.optim.AdamW(net.parameters(), 1e-4, fused=True)
     def train():
         with autocast(precision, cpu): logits = net(x)

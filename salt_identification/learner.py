@@ -261,7 +261,7 @@ def salt_learner(
     net, limits = _build(net, dls, net_args), dict(lr=(1e-8, 10), wd=(0, 10), clip=(0, 1e6))
     opts = dict(lr=lr, wd=wd, clip=clip, ema=ema)
     for name, (lo, hi) in limits.items(): check_range(name, opts[name], lo, hi)
-    if precision == 'auto': precision = fastest_precision(net, dls.device, dls.train_tiles.size, dls.n_in)
+    if precision == 'auto': precision = fastest_precision(net, dls.device, dls.train_tiles.size, dls.n_in, min(8, dls.bs))
     return _assemble(dls, net, loss, precision, dls.device, opts, metrics, cbs or (), path=Path('.'))
 
 # %% ../nbs/08_learner.ipynb #e071ebc5

@@ -87,11 +87,11 @@ def _try_net(net, x, precision):
     return shortest_time(go, 2)
 
 # %% ../nbs/07a_training.ipynb #1b9a068f
-def _fastest_here(net, size, n_in):
+def _fastest_here(net, size, n_in, bs):
     "The faster of float32 and bf16 on this processor; the random state stays as it was"
     with torch.random.fork_rng(devices=[]):
         if bf16_slow(): return 'float32'
-        x = torch.randn(8, n_in, *size)
+        x = torch.randn(bs, n_in, *size)
         return min(('float32', 'bf16'), key=lambda p: _try_net(net, x, p))
 
 # %% ../nbs/07a_training.ipynb #19a8e317
@@ -99,12 +99,13 @@ def fastest_precision(
     net:nn.Module, # The net to train
     device='cpu', # Where it is trained
     size=(101,101), # Height and width of the tiles
-    n_in:int=1 # Channels of the tiles
+    n_in:int=1, # Channels of the tiles
+    bs:int=8 # Tiles of the trial; no more than are trained at once
 )->str: # 'float32', 'bf16' or 'fp16'
     "Choose the precision in which this machine trains `net` fastest"
     device = torch.device(device)
     if device.type == 'cuda': return 'bf16' if torch.cuda.get_device_capability(device)[0] >= 8 else 'fp16'
-    return _fastest_here(net, size, n_in) if device.type == 'cpu' else 'float32'
+    return _fastest_here(net, size, n_in, bs) if device.type == 'cpu' else 'float32'
 
 # %% ../nbs/07a_training.ipynb #d1396b7c
 class CPUAutocast(Callback):
