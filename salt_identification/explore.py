@@ -91,6 +91,7 @@ def _rim(mask):
     inner = m[:-2,1:-1] & m[2:,1:-1] & m[1:-1,:-2] & m[1:-1,2:]
     return m[1:-1,1:-1] & ~inner
 
+# %% ../nbs/10d_explore.ipynb #61737811
 def paint(
     image, # (H,W) bytes
     truth=None, # (H,W) mask: green
@@ -145,6 +146,7 @@ def _make_cut(self:Explorer, w):
     self.threshold = w.FloatSlider(description='threshold', min=0, max=1, step=.01, value=.5)
     self.area = w.IntSlider(description='smallest area', min=0, max=300)
 
+# %% ../nbs/10d_explore.ipynb #2c9570b0
 @patch
 def _make_tiles(self:Explorer, w):
     "Widgets for a page of tiles"
@@ -152,6 +154,7 @@ def _make_tiles(self:Explorer, w):
     self.pictures = [w.Image(format='png', width=110) for _ in range(self.page)]
     self.buttons = [w.Button(layout=w.Layout(width='112px')) for _ in range(self.page)]
 
+# %% ../nbs/10d_explore.ipynb #1198f68e
 @patch
 def _make_list(self:Explorer, w):
     "Widgets for the tile that was clicked, and for the list"
@@ -168,6 +171,7 @@ def _lay_out(self:Explorer, w):
     hand = [w.HBox([self.note, self.keep]), w.HBox([self.file, self.save])]
     return w.HBox([left, w.VBox([self.said, w.HBox([self.back, self.on]), grid, self.large, *hand])])
 
+# %% ../nbs/10d_explore.ipynb #498862ea
 @patch
 def _connect(self:Explorer):
     "Let the widgets act"
@@ -186,11 +190,13 @@ def cut(self:Explorer):
     "Threshold and smallest area as the widgets say them"
     return (None, 0) if self.own.value else (self.threshold.value, self.area.value)
 
+# %% ../nbs/10d_explore.ipynb #b74c7c41
 @patch
 def _place(self:Explorer, k):
     "The tile in the `k`th picture; None if it is empty"
     return self.places[self.start + k] if self.start + k < len(self.places) else None
 
+# %% ../nbs/10d_explore.ipynb #b172164c
 @patch
 def _picture(self:Explorer, i, mask):
     "A small picture of a tile"
@@ -254,6 +260,13 @@ def choose(self:Explorer,
     self.large.children = [box(*v) for v in views.items()]
     if new: self.note.value = self.tiles.review.get(self.tiles.table.id[i], '')
 
+# %% ../nbs/10d_explore.ipynb #e7632c5c
+@patch
+def change_note(self:Explorer):
+    "Keep the note of a tile that is on the list"
+    id = None if self.at is None else self.tiles.table.id[self.at]
+    if id in self.tiles.review: self.tiles.review[id] = self.note.value
+
 # %% ../nbs/10d_explore.ipynb #fa830e8d
 @patch
 def toggle(self:Explorer):
@@ -264,12 +277,7 @@ def toggle(self:Explorer):
     else: self.tiles.review[id] = self.note.value
     self.draw()
 
-@patch
-def change_note(self:Explorer):
-    "Keep the note of a tile that is on the list"
-    id = None if self.at is None else self.tiles.table.id[self.at]
-    if id in self.tiles.review: self.tiles.review[id] = self.note.value
-
+# %% ../nbs/10d_explore.ipynb #f0dfc24b
 @patch
 def write(self:Explorer):
     "Write the list, and say so"
