@@ -117,7 +117,7 @@ def _diapir(rng, y, x):
     return y - (x/rng.uniform(.2, .6))**2*rng.uniform(.3, 1.2) + _wobble(rng, x) + .5*_wobble(rng, y)
 
 # %% ../nbs/02_synth.ipynb #528b787a
-def _pillow(rng, y, x):
+def _teardrop(rng, y, x):
     "A closed body"
     y, x, turn = y - rng.normal(.1, .3), x - rng.normal(0, .35), rng.normal(0, .4)
     a, b = x*np.cos(turn) + y*np.sin(turn), y*np.cos(turn) - x*np.sin(turn)
@@ -133,7 +133,7 @@ def _wall(rng, y, x):
     "One side of a vertical line"
     return rng.choice([-1, 1])*x + 0*y
 
-_SHAPES = {_dome: .42, _flank: .2, _diapir: .2, _pillow: .1, _base: .08} # How often each is drawn; walls apart
+_SHAPES = {_dome: .42, _flank: .2, _diapir: .2, _teardrop: .1, _base: .08} # How often each is drawn; walls apart
 
 # %% ../nbs/02_synth.ipynb #cefc439e
 def _salt_body(rng, y, x, cover, size, shape=None):
