@@ -125,6 +125,9 @@ def finish(run, survey, seed, length, args, remark=None):
 def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
     "Train and judge one run, or what of it is not done yet"
     run = folder_of(out, track, name, seed)
+    if (run/'config.json').exists():
+        was = read_json(run/'config.json')['train']
+        assert all(was[k] == v for k, v in length.items()), f'{run} was begun with another length; give this one an --out of its own'
     if judged(run): return
     before = read_json(run/'judged.json') if (run/'judged.json').exists() else None
     again = ', judged again' if before else ''

@@ -3,8 +3,8 @@
     python benchmarks/views.py DATA RUN [RUN ...]
 
 Each run is asked about the tiles that it has held out: as they are (with their mirror images, as always), and from each of the views below;
-then both together. The mask counts that is expected to score best (`ExpectedCut(1, 0)`), so nothing is chosen. Written is the score of the flips,
-and what each view brings alone and beside them, tile by tile, with the 95 % interval of the second; for all runs together the mean gain.
+then both together. The mask counts that is expected to score best (`ExpectedCut(1, 0)`), so nothing is chosen. Written is the score of the flips, what they
+gain over the tile alone, and what each view brings alone and beside them, tile by tile, with the 95 % interval of the second; for all runs together the mean gain.
 Runs of `ablate.py` have held out tiles of a smaller survey: write `--kept-out` for those.
 """
 import argparse
@@ -55,29 +55,31 @@ VIEWS = {f'a step back, to {s}': lambda k, s=s: FarView(k, s) for s in (.97, .94
     'mirrored rim of 6': rimmed(6), 'mirrored rim of 13': rimmed(13)}
 
 def gains(run, survey, views):
-    "(score of the flips, view -> (gain alone, gain beside the flips, its interval)) of one run on its held-out tiles"
+    "(score of the flips, what they gain over the tile alone, view -> (gain alone, gain beside the flips, its interval)) of one run on its held-out tiles"
     learn = load_run(run, survey)
     tiles = unseen_tiles(learn, run)
-    ask = lambda v: predict_tiles(learn, tiles, [v(0), v(1)], 64).mean[:,0].numpy()
+    ask = lambda v, n=2: predict_tiles(learn, tiles, [v(k) for k in range(n)], 64).mean[:,0].numpy()
     score = lambda m: tile_precision(ExpectedCut(1., 0.).apply(m) > 0, tiles.masks > 0)
     flips = ask(View)
     base, out = score(flips), {}
+    mirror = paired_difference(base, score(ask(View, 1)))
     for name, v in views.items():
         maps = ask(v)
         out[name] = ((score(maps) - base).mean(), *paired_difference(score((maps + flips)/2), base))
-    return base.mean(), out
+    return base.mean(), mirror, out
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('data'); p.add_argument('runs', nargs='+', type=Path); p.add_argument('--kept-out', action='store_true'); p.add_argument('--only', nargs='+')
+    p.add_argument('data'); p.add_argument('runs', nargs='+', type=Path); p.add_argument('--kept-out', action='store_true'); p.add_argument('--only', nargs='*', help='views by name; none for the flips alone')
     o = p.parse_args()
     survey = Survey(o.data)
     if o.kept_out: survey = only(survey, ~kept_out(survey))
-    views, found = {n: v for n, v in VIEWS.items() if not o.only or n in o.only}, []
+    views, found = {n: v for n, v in VIEWS.items() if o.only is None or n in o.only}, []
+    mirrors = []
     for run in o.runs:
-        base, gain = gains(run, survey, views)
-        found.append(gain)
-        print(f'{run}: {base:.4f} with flips', *(f'  {n}: alone {a:+.4f}, beside them {b:+.4f} ({lo:+.4f} to {hi:+.4f})' for n, (a, b, lo, hi) in gain.items()), sep='\n', flush=True)
-    print(f'mean of {len(found)} runs', *(f'  {n}: alone {np.mean([g[n][0] for g in found]):+.4f}, beside them {np.mean([g[n][1] for g in found]):+.4f}' for n in views), sep='\n')
+        base, mirror, gain = gains(run, survey, views)
+        found.append(gain); mirrors.append(mirror[0])
+        print('{}: {:.4f} with flips, {:+.4f} ({:+.4f} to {:+.4f}) against the tile alone'.format(run, base, *mirror), *(f'  {n}: alone {a:+.4f}, beside them {b:+.4f} ({lo:+.4f} to {hi:+.4f})' for n, (a, b, lo, hi) in gain.items()), sep='\n', flush=True)
+    print(f'mean of {len(found)} runs: flips {np.mean(mirrors):+.4f} against the tile alone', *(f'  {n}: alone {np.mean([g[n][0] for g in found]):+.4f}, beside them {np.mean([g[n][1] for g in found]):+.4f}' for n in views), sep='\n')
 
 if __name__ == '__main__': main()
