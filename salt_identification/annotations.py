@@ -76,6 +76,9 @@ def coco_masks(
     d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
     names = {c['id']: c['name'] for c in d['categories']}
     classes = list(classes or names.values())
+    for i in d['images']:
+        lost = {'id', 'height', 'width', 'file_name'} - i.keys()
+        if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; export the file anew')
     masks = {i['id']: np.zeros((i['height'], i['width']), np.uint8) for i in d['images']}
     for a in d['annotations']:
         if a['image_id'] not in masks: raise SaltError(f'{path}: annotation {a.get("id")} is of image {a["image_id"]}, which is not in the file')
@@ -114,7 +117,10 @@ def labelme_masks(
 # %% ../nbs/01b_annotations.ipynb #8bdedd71
 def _pictures(folder):
     "name -> path of the pictures in a folder"
-    return {p.name: p for p in sorted(Path(folder).iterdir()) if p.suffix.lower() in SUFFIXES and p.name[0] != '.'}
+    if not Path(folder).is_dir(): raise SaltError(f'{folder} is no folder; check the path')
+    found = {p.name: p for p in sorted(Path(folder).iterdir()) if p.suffix.lower() in SUFFIXES and p.name[0] != '.'}
+    if not found: raise SaltError(f'{folder} holds no pictures; check the path')
+    return found
 
 def _empty_like(path):
     "An empty mask of a picture's size"

@@ -242,8 +242,9 @@ def _finish(args, runs, learners=None):
     lines = [f'{r}: score {c["score"]:.4f} on its held-out fold, threshold {c["threshold"]:.2f}, '
         f'smallest area {c["min_area"]}' for r, c in zip(runs, cuts) if c['score'] is not None]
     where = Path(runs[0]).parent if len(runs) > 1 else runs[0]
-    lines += _reported(where, args)
-    lines.append(f'next: saltid predict {_quote(where)} DATA --out submission.csv')
+    several = len(cuts) > len(lines)
+    lines += ['several classes: the largest probability decides, so no threshold was chosen']*several + _reported(where, args)
+    lines.append(f'next: saltid predict {_quote(where)} DATA {"--masks masks" if several else "--out submission.csv"}')
     _give(args, _outcome(runs, cuts), '\n'.join(lines))
     return 0
 
@@ -313,6 +314,8 @@ def _train(args):
     if not args.quiet: _announce(args, survey)
     if args.folds and args.fold is not None:
         raise SaltError('--fold and --folds were both given; --folds trains all of them')
+    if args.folds and args.n_folds != 5: raise SaltError('--folds says how many folds there are; leave out --n-folds')
+    if args.jobs and not args.folds: raise SaltError('--jobs says how many folds to train at a time; it goes with --folds')
     from salt_identification.learner import train_folds, train_run
     kw |= {k: v for k, v in _best_start(args).items() if k != 'tfms' or k not in kw}
     if args.folds: runs, learners = train_folds(survey, args.out, args.folds, jobs=args.jobs, **kw), None
@@ -330,15 +333,15 @@ def _train_parser(sub):
     p.add_argument('--out', required=True, help='the run\'s folder, to be made')
     p.add_argument('--recipe', help='the whole way to a submission: quick, hour, evening, or a file such as my.toml')
     p.add_argument('--minutes', type=float, help='time in all; 30, or that of the recipe, unless told')
-    p.add_argument('--fold', type=int, help='the fold to hold out; 0 unless told')
-    p.add_argument('--n-folds', type=int, default=5, help='how many folds there are')
+    p.add_argument('--fold', type=int, help='the fold, or part of the tiles, that is not learned from but judges; 0 unless told')
+    p.add_argument('--n-folds', type=int, default=5, help='how many folds the tiles are dealt into')
     p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
     p.add_argument('--jobs', type=int, help='with --folds, how many to train at a time; one a core unless told')
     for flag, kind, default, text in TRAIN_ARGS:
         p.add_argument(flag, type=kind, default=default, help=text, action=_Noted)
     p.add_argument('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, such as a review list')
     p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
-    p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down')
+    p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down, upside down and on its side, too: seldom right where down is time or depth')
     p.add_argument('--affine', action='store_true', help='small turns, shifts and scales')
     p.add_argument('--light', action='store_true', help='changes of brightness and contrast')
     p.add_argument('--cutmix', action='store_true', help='a box of another tile in each second tile')
@@ -374,6 +377,14 @@ def _recipes_parser(sub):
     p.add_argument('--out', help='a file to write it to, to change')
     _share(p, 'overwrite')
 
+# %% ../nbs/11_cli.ipynb #084e8c18
+def _fewer_folds(path, runs):
+    "Say it if a folder of `train --folds` holds fewer runs than it has folds"
+    from salt_identification.learner import read_config
+    n = read_config(runs[0])['data']['n_folds']
+    if runs[0] == Path(path) or runs[0].name != 'fold0' or len(runs) >= n: return
+    _say(f'{len(runs)} of {n} folds were begun; for the others give the train command again, without --overwrite')
+
 # %% ../nbs/11_cli.ipynb #006bbe68
 def _resume(args):
     "Go on with a run"
@@ -381,6 +392,7 @@ def _resume(args):
     from salt_identification.learner import resume_run, run_folders
     runs = run_folders(args.run)
     learners = [resume_run(r, args.data, args.quiet, args.device) for r in runs]
+    _fewer_folds(args.run, runs)
     return _finish(args, runs, learners)
 
 # %% ../nbs/11_cli.ipynb #85dfdf07
@@ -425,6 +437,15 @@ def _by_runtime(args):
     from salt_identification.export import runtime_loader
     return dict(loader=runtime_loader(args.runtime))
 
+# %% ../nbs/11_cli.ipynb #f35a369e
+def _other_size(runs, survey):
+    "Say it if tiles are of another size than those of the training"
+    from salt_identification.learner import read_config, run_folders
+    size = read_config(run_folders(runs[0])[0])['size']
+    if tuple(size) == tuple(survey.size): return
+    tiles, learned = ('{}x{}'.format(*s) for s in (survey.size, size))
+    _say(f'note: these tiles are {tiles}, those of the training {learned}; that is right only if a pixel shows as much of the ground. For larger pictures: saltid section')
+
 # %% ../nbs/11_cli.ipynb #4654c9e3
 def _predict(args):
     "Predict the unlabelled tiles of a survey"
@@ -439,6 +460,7 @@ def _predict(args):
     with _bar('predicting', args.quiet) as progress:
         done = predict_submission(args.run, survey, progress=progress, **outs, **kw)
     _skipped(survey)
+    if not args.quiet: _other_size(args.run, survey)
     _give(args, vars(done) | outs, _predicted(done, *outs.values()))
     return 0
 
@@ -457,7 +479,7 @@ def _predict_parser(sub):
         help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--holes', type=int, default=0, help='fill islands of rock up to so many pixels')
-    p.add_argument('--tta', help='none, flip, wide or dihedral; what the cut was chosen with, or flip, unless told')
+    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='tiles in a batch')
     p.add_argument('--runtime', default='torch', help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
@@ -486,9 +508,9 @@ def _section_parser(sub):
     p.add_argument('--out', required=True, help='a folder to write masks to, as PNG files')
     p.add_argument('--maps', action='store_true', help='write probabilities beside them, as .npy files')
     p.add_argument('--threshold', type=float, help='probability above which a pixel is salt; what training found unless told')
-    p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
+    p.add_argument('--min-area', type=int, help='bodies of fewer pixels are dropped; what training found unless told')
     p.add_argument('--overlap', type=float, default=.5, help='share of a window that the next one sees again')
-    p.add_argument('--tta', help='none, flip, wide or dihedral; what the cut was chosen with, or flip, unless told')
+    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='windows in a batch')
     _share(p, 'device', 'quiet', 'overwrite')
 
@@ -715,7 +737,7 @@ def _how_on(args):
     if args.fn is _demo: return f'begin anew with: saltid demo --out {_quote(args.out)} --overwrite'
     run = Path(args.out if args.fn in (_train, _repeat) else args.run if args.fn is _resume else os.devnull)
     if not [*run.glob('config.json'), *run.glob('recipe.json'), *run.glob('*/config.json')]: return 'nothing was written'
-    if getattr(args, 'folds', None): return 'the same command goes on'
+    if getattr(args, 'folds', None): return 'the same command goes on' + ', without --overwrite'*args.overwrite
     return f'go on with: saltid resume {_quote(run)}'
 
 # %% ../nbs/11_cli.ipynb #043a688f

@@ -37,6 +37,13 @@ def _deal(groups, kinds, order, n, rng):
         lacks[folds[g]] -= held[g]
     return folds
 
+# %% ../nbs/04_data.ipynb #47895d65
+def _too_many(n, k, grouped):
+    "Say that `n` folds are more than the `k` groups, or tiles"
+    what = f'group{"s"*(k != 1)} of labelled tiles (by groups.csv, or because they touch)' if grouped else 'labelled tiles'
+    mend = f'pass --n-folds {k}' if k > 1 else 'label tiles elsewhere, or pass --ungrouped, whose score flatters' if grouped else 'label more'
+    raise SaltError(f'n_folds is {n}, but the survey has {k} {what}; {mend}')
+
 # %% ../nbs/04_data.ipynb #69fd8c44
 def make_folds(
     tiles:Tiles, # Labelled tiles
@@ -47,9 +54,8 @@ def make_folds(
     "Deal tiles out to `n` folds, alike in coverage and depth"
     n = check_whole('n_folds', n, 2, 1000)
     groups = np.arange(len(tiles)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    if n > len(np.unique(groups)):
-        raise SaltError(f'n_folds is {n}, but the survey has {len(np.unique(groups))} labelled tiles, or groups of '
-            'them that touch; ask for fewer folds')
+    k = int(groups.max(initial=-1)) + 1
+    if n > k: _too_many(n, k, k < len(tiles))
     rng = np.random.default_rng(seed)
     depth, kinds = np.zeros(len(tiles)) if tiles.depths is None else tiles.depths, tiles.coverage_class
     order = np.lexsort((rng.random(len(tiles)), depth, kinds, -np.bincount(groups)[groups]))

@@ -20,7 +20,7 @@ import torch
 from fastcore.basics import patch
 from PIL import Image
 
-from .files import SaltError, new_file
+from .files import SaltError, check_whole, new_file
 from .learner import SaltLearner
 from .metrics import tile_precision
 from .report import HeldOut, STYLE, cross_doubt, held_out
@@ -319,7 +319,7 @@ def _packed(tiles, i):
     seen, row = tiles.seen, tiles.table.loc[i]
     truth = (seen.tiles.masks[i] > 0).astype(np.uint8)*255
     return dict(id=str(row.id), image=_url(seen.tiles.images[i], 'webp', quality=75),
-        prob=_url(_bytes(seen.probs[i,0])//5*5, 'png', optimize=True), truth=_url(truth, 'png', optimize=True),
+        prob=_url((np.minimum(_bytes(seen.probs[i,0]), 253) + 2)//5*5, 'png', optimize=True), truth=_url(truth, 'png', optimize=True),
         **{c: round(float(row[c]), 4) for c in tiles.table if c != 'id'})
 
 # %% ../nbs/10d_explore.ipynb #86fd765b
@@ -331,6 +331,7 @@ def write_gallery(
     overwrite:bool=False # Replace a file that is there
 )->Path: # `out`
     "Write held-out tiles as a page that answers back, without a kernel or a network"
+    n = check_whole('n', n, 1, 10**6)
     tiles = tile_table(run, survey)
     some, (threshold, area) = _some_of(tiles.table, n), find_cut(run, expected=False)
     data = dict(name=Path(run).resolve().name, all=len(tiles.table), threshold=threshold, area=area,

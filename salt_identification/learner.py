@@ -976,6 +976,18 @@ def list_runs(
 
 # %% ../nbs/08_learner.ipynb #3650dd4b
 _SAME = dict(seed=0, grouped=True, bs=32, n_in=1)
+_COURSE = 'steps', 'epochs', 'cycles', 'encoder_rate', 'patience', 'keep'
+
+def _said_otherwise(config, given):
+    "Names of what was given and is another in the config: the course, tfms, loss, net, weights"
+    train, net, get = config['train'], config['net']['config'], given.get
+    plain = lambda v: json.loads(json.dumps(v))
+    odd = [k for k in _COURSE if get(k) is not None and train.get(k) != get(k)]
+    if isinstance(get('tfms'), dict) and train.get('tfms') != plain(get('tfms')): odd.append('tfms')
+    if isinstance(get('loss'), str) and loss_spec(make_loss(get('loss'))) != config['loss']: odd.append('loss')
+    if isinstance(get('net'), str) and net.get('encoder', config['net']['kind']).lower() != get('net').lower(): odd.append('net')
+    if 'weights' in given and _source(get('weights')) != config['weights']: odd.append('weights')
+    return odd + [k for k in net if k in given and k not in ('n_in', 'n_out') and net[k] != plain(given[k])]
 
 def _otherwise(config, given):
     "Names of the settings in which a run differs from what was given"
@@ -983,7 +995,7 @@ def _otherwise(config, given):
     names = lambda v: set() if v is None else set(map(str, v))
     odd = [k for k, v in _SAME.items() if k in data and data[k] != given.get(k, v)]
     if names(given.get('leave_out')) != names(data.get('leave_out')): odd.append('leave_out')
-    return odd + [k for k, v in opts.items() if k in given and given[k] != v]
+    return odd + [k for k, v in opts.items() if k in given and given[k] != v] + _said_otherwise(config, given)
 
 def _check_fold(run, folds, given, tiles):
     "A fold that is there is one of as many, of the same tiles, and trained alike"
@@ -993,6 +1005,11 @@ def _check_fold(run, folds, given, tiles):
     if config['tiles'] != tiles: raise SaltError(f'{run} is of a survey of {config["tiles"]} tiles, this one has {tiles}; pass {anew}')
     odd = _otherwise(config, given)
     if odd: raise SaltError(f'{run} was trained with another {", ".join(odd)}; go on as it was begun, or pass {anew}')
+
+def _check_left(out, runs):
+    "No fold of an earlier training would stay in `out` beside the new ones, and predict along"
+    old = next((p.parent for p in sorted(out.glob('fold*/config.json')) if p.parent not in runs), None)
+    if old: raise SaltError(f'{old} is of an earlier training, and would predict along; delete it, or name another folder')
 
 # %% ../nbs/08_learner.ipynb #158115f1
 def _parts_of(run, given):
@@ -1214,6 +1231,7 @@ def train_folds(
     if kwargs.get('epochs') or kwargs.get('steps'): minutes = None
     else: check_range('minutes', minutes, .05*n, 100_000)
     runs, changes = [out/f'fold{i}' for i in range(n)], list(islice(cycle(turns or [{}]), n))
+    if overwrite: _check_left(out, runs)
     k = min(_jobs(jobs, n, minutes, kwargs | c) for c in changes)
     for run, change in zip(runs, changes):
         if (run/'config.json').exists() and not overwrite: _check_fold(run, folds, kwargs | change, len(survey.train))

@@ -121,6 +121,15 @@ def _strips(name, parts):
     "The strips of that name of several arrays of images, one after the other"
     return np.concatenate([_STRIPS[name](x) for x in parts])
 
+# %% ../nbs/01a_neighbours.ipynb #cb7958c1
+def _equal(parts):
+    "(N,) int, the number of the first tile with the same pixels; a flat one stands for itself"
+    at, first = {}, []
+    for x in (t for p in parts for t in p):
+        key = len(first) if x.min() == x.max() else hashlib.blake2b(np.ascontiguousarray(x), digest_size=16).digest()
+        first.append(at.setdefault(key, len(first)))
+    return np.array(first)
+
 # %% ../nbs/01a_neighbours.ipynb #8d0af7cf
 def find_neighbours(
     images, # `Tiles`, or (N,H,W) grey array, or a list of either, numbered on: all of a survey, labelled or not
@@ -129,12 +138,14 @@ def find_neighbours(
 )->pd.DataFrame: # a, b (numbers of tiles), side (where b lies, seen from a), margin
     "Find the tiles that touch, cross or overlap, by their edges"
     parts = [_check_images(p) for p in (images if isinstance(images, (list, tuple)) else [images])]
-    found = []
     check_range('margin', margin, 0, 100)
-    for name, s in (SIDES if sides is None else sides).items():
-        a, b, ahead, r = _matches(_strips(s.of_a, parts), _strips(s.of_b, parts), margin)
+    sides, first, found = SIDES if sides is None else sides, _equal(parts), []
+    own, copies = (np.flatnonzero(same) for same in (first == np.arange(len(first)), first != np.arange(len(first))))
+    for name, s in sides.items():
+        a, b, ahead, r = _matches(_strips(s.of_a, parts)[own], _strips(s.of_b, parts)[own], margin)
         ok = (r > .98 if s.shared else r > 0) & ((a < b) | (s.of_a != s.of_b))
-        found.append(pd.DataFrame(dict(a=a, b=b, side=name, margin=ahead))[ok])
+        found.append(pd.DataFrame(dict(a=own[a], b=own[b], side=name, margin=ahead))[ok])
+    if 'crosses' in sides: found.append(pd.DataFrame(dict(a=first[copies], b=copies, side='crosses', margin=100.)))
     return pd.concat(found, ignore_index=True)
 
 # %% ../nbs/01a_neighbours.ipynb #981ecd66
@@ -232,7 +243,7 @@ def cache_folder()->Path: # None where nothing is to be kept
     return base/'salt_identification' if base.is_absolute() else None
 
 # %% ../nbs/01a_neighbours.ipynb #a0f6bc95
-_METHOD = 1
+_METHOD = 2
 
 def _key(parts, margin):
     "A name for what `margin` finds in these arrays of images"

@@ -260,7 +260,7 @@ def choose_plan(
 )->tuple: # (plan, its speed, seconds for the training)
     "Take the first plan that there is time for, or else the last"
     for plan, speed in zip(plans, speeds):
-        left, least = seconds - time_after(speed, plan, labelled, unlabelled, views), 3.*plan['nets']
+        left, least = seconds - time_after(speed, plan, labelled, unlabelled, views), 3.1*plan['nets']
         passes = plan_passes(plan, labelled, max(left, 0), speed['step'], plan.get('bs', bs), speed['jobs'])
         if passes >= plan['passes'] and left >= least: return plan, speed, left
     return plan, speed, max(left, seconds/2, least)
@@ -341,8 +341,8 @@ def averaging_gain(
 # %% ../nbs/10a_recipes.ipynb #7dcca46c
 def _gain(survey, runs, cut, tta, device, piece=64):
     "What the mean of all runs gains on some of the unlabelled tiles, looked at in pieces"
-    n = len(survey.test_ids)
-    if len(runs) < 3 or not n: return 0.
+    if len(runs) < 3 or not survey.test_ids: return 0.
+    n = len(survey.test)
     some = survey.test[np.sort(np.random.default_rng(0).choice(n, min(n, _SOME), replace=False))]
     learners, expected = [load_run(r, device=device) for r in runs], ExpectedCut(cut.sharpness, cut.shift) if cut.sharpness is not None else None
     to_masks = lambda p: expected.apply(p[:,0]) if expected else p.argmax(1)
@@ -448,13 +448,17 @@ def _settings(recipe, minutes, weights, net, seed):
         args=args, plans=plans)
 
 # %% ../nbs/10a_recipes.ipynb #b5e38073
+def _titled(settings):
+    "What a recipe is, in a line"
+    return '{recipe}: {about}; {minutes:g} minutes, from {track}: {why}'.format(**settings)
+
 def _odd(settings, config):
     "Names of the settings in which a folder was begun otherwise"
     same = lambda k, a, b: str(a).split('.')[:2] == str(b).split('.')[:2] if k == 'version' else a == b
     return [k for k, v in settings.items() if k not in ('why', 'file', 'about') and not same(k, v, config.get(k))]
 
-def _begin(out, settings, overwrite):
-    "The config of a recipe's folder: the one that is there, or a new one"
+def _begin(out, settings, overwrite, plan):
+    "The config of a recipe's folder: the one that is there, or the new one that `plan` makes of the settings"
     there = out/'recipe.json'
     if there.exists() and not overwrite:
         config = read_json(there)
@@ -464,14 +468,14 @@ def _begin(out, settings, overwrite):
             'survey has moved), name another folder, or begin anew with --overwrite (overwrite=True)')
     full = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if full and not there.exists(): raise SaltError(f'{out} exists and holds no recipe; name another folder')
-    with new_folder(out, overwrite) as d: write_json(d/'recipe.json', settings)
-    return settings
+    config = plan(settings)
+    with new_folder(out, overwrite) as d: write_json(d/'recipe.json', config)
+    return config
 
 # %% ../nbs/10a_recipes.ipynb #ac49dd5d
 def _cook(survey, out, config, start, device, quiet):
     "Plan, train, judge, predict: whatever is not done yet"
     say = _say(quiet)
-    say(f'{config["recipe"]}: {config["about"]}; {config["minutes"]:g} minutes, from {config["track"]}: {config["why"]}')
     if 'plan' not in config:
         config = _choose(survey, config, start, device)
         write_json(out/'recipe.json', config, overwrite=True)
@@ -504,7 +508,8 @@ def run_recipe(
     survey, device = as_survey(survey), check_device(device)
     if survey.test_ids: survey.test
     settings |= dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad)
-    return _cook(survey, out, _begin(out, settings, overwrite), start, device, quiet)
+    _say(quiet)(_titled(settings))
+    return _cook(survey, out, _begin(out, settings, overwrite, lambda s: _choose(survey, s, start, device)), start, device, quiet)
 
 # %% ../nbs/10a_recipes.ipynb #a8f61792
 def resume_recipe(
@@ -517,4 +522,5 @@ def resume_recipe(
     start, out = time.monotonic(), Path(out)
     if not (out/'recipe.json').exists(): raise SaltError(f'{out} holds no recipe; check the path')
     config = read_json(out/'recipe.json')
+    _say(quiet)(_titled(config))
     return _cook(survey_of(config, survey), out, config, start, check_device(device), quiet)

@@ -101,16 +101,22 @@ class HeldOut:
 
 # %% ../nbs/10b_report.ipynb #7ee39f9a
 @patch
+def _own_groups(self:HeldOut):
+    "Groups of tiles that touch; None where there are no two of them, so that each tile stands for itself"
+    return None if self.groups is None or len(np.unique(self.groups)) < 2 else self.groups
+
+@patch
 def halves(self:HeldOut)->np.ndarray: # (N,) 0 or 1
-    "Deal the tiles into two halves; those that touch stay together"
-    groups = np.arange(len(self.tiles)) if self.groups is None else np.unique(self.groups, return_inverse=True)[1].ravel()
-    return groups % 2
+    "Deal the tiles into two halves; those that touch stay together, unless all do"
+    groups = self._own_groups()
+    return (np.arange(len(self.tiles)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()) % 2
 
 def cross_doubt(
     seen:HeldOut # From `held_out`, of one class
 )->tuple: # (doubt (N,), calibrated probabilities (N,H,W), the two temperatures)
     "Ask each half of the tiles what the other half has taught"
     p, y, half = np.asarray(seen.probs[:,0]), seen.tiles.masks, seen.halves()
+    if len(p) < 2: raise SaltError('one tile was held out, and doubt is learned from others; hold out more (fewer folds, or more tiles)')
     doubt, after = np.zeros(len(p)), np.zeros(p.shape, np.float32)
     fits = [fit_review(p[half != k], seen.preds[half != k], y[half != k]) for k in (0, 1)]
     for k, r in enumerate(fits):
@@ -120,8 +126,12 @@ def cross_doubt(
 
 # %% ../nbs/10b_report.ipynb #73e46899
 def _kept(run, learners, parts):
-    "Maps that a recipe has kept; else predicted now"
-    if (Path(run)/'held_out'/'ids.json').exists(): return np.asarray(open_maps(Path(run)/'held_out').mean[:])
+    "Maps that a recipe has kept, in the order of the tiles; else predicted now"
+    ids, kept = [i for p in parts for i in p.ids], Path(run)/'held_out'
+    if (kept/'ids.json').exists():
+        maps = open_maps(kept)
+        at = {i: k for k, i in enumerate(maps.ids)}
+        if at.keys() == set(ids): return np.asarray(maps.mean[:])[[at[i] for i in ids]]
     cuts = [Path(p)/'cut.json' for p in (run, *run_folders(run))]
     tta = next((read_json(c).get('tta', 'flip') for c in cuts if c.exists()), 'flip')
     return np.concatenate([np.asarray(predict_tiles(l, t, tta, 64).mean) for l, t in zip(learners, parts)])
@@ -178,17 +188,23 @@ def by_coverage(
     return pd.DataFrame(rows, columns=['coverage', 'tiles', 'score', 'lost'])
 
 # %% ../nbs/10b_report.ipynb #98d3310d
+def _measured(seen):
+    "The score of held-out tiles, and how far it can be believed"
+    n, groups = len(seen.scores), seen._own_groups()
+    said, flatters = f'Score <b>{seen.scores.mean():.3f}</b> on {n} held-out tiles', 'The best epoch and the cut were chosen on the same tiles, so it flatters a little.'
+    if n < 2: return f'{said}: too few to say more. {flatters}'
+    low, high = score_interval(seen.scores, groups)
+    kin = '' if seen.groups is None or groups is not None else ' All of them belong together (groups.csv), so the truth may lie further off.'
+    return f'{said}, between {low:.3f} and {high:.3f} (95 %).{kin} {flatters}'
+
 def _outcome(run, seen):
     "The score in a sentence"
-    if (Path(run)/'estimate.json').exists():
+    text = _measured(seen) if not (Path(run)/'estimate.json').exists() else None
+    if text is None:
         e = read_json(Path(run)/'estimate.json')
         gain = f' {e["gain"]:.3f} of it is what the mean of all nets gains over one of them, as unlabelled tiles show it.' if e.get('gain') else ''
         text = (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if {e["graded"]} tiles are graded (95 %). '
             f'Measured on {e["tiles"]} tiles, each by a net that had not seen it, with a cut that was chosen on others.{gain}')
-    else:
-        low, high = score_interval(seen.scores, seen.groups)
-        text = (f'Score <b>{seen.scores.mean():.3f}</b> on {len(seen.scores)} held-out tiles, between {low:.3f} and {high:.3f} (95 %). '
-            'The best epoch and the cut were chosen on the same tiles, so it flatters a little.')
     empty = tile_precision(np.zeros_like(seen.tiles.masks), seen.tiles.masks, max(1, seen.probs.shape[1])).mean()
     return Html(f'<p class="lead">{text}</p><p>Predicting nothing scores {empty:.3f} on them.</p>')
 
@@ -245,7 +261,7 @@ def _some(seen, k=12):
     salt = (seen.tiles.masks.reshape(len(seen.scores), -1).max(1) > 0).astype(float)
     order = lambda key, among=slice(None): np.arange(len(key))[among][np.argsort(key[among], kind='stable')][:k]
     out = {'The best, with salt': order(-seen.scores, salt > 0), 'The worst': order(seen.scores - 1e-3*salt)}
-    if seen.probs.shape[1] > 1: return out
+    if seen.probs.shape[1] > 1 or len(seen.tiles) < 2: return out
     return out | {'The most doubtful': order(-cross_doubt(seen)[0])}
 
 def _tile_pictures(seen):
@@ -293,7 +309,8 @@ def write_report(
     runs, run = run_folders(run), Path(run)
     seen = held_out(run, survey, device)
     parts = [_outcome(run, seen), *_numbers(seen), *_tile_pictures(seen), *_curves(runs)]
-    if seen.probs.shape[1] == 1: parts += [Html('<h2>Where to cut</h2>'), Html(_picture(_plot_cuts(seen), 'score against threshold')), *_doubts(seen)]
+    if seen.probs.shape[1] == 1: parts += [Html('<h2>Where to cut</h2>'), Html(_picture(_plot_cuts(seen), 'score against threshold'))]
+    if seen.probs.shape[1] == 1 and len(seen.tiles) > 1: parts += _doubts(seen)
     parts += [Html('<h2>What was trained on what</h2>'), _settings(runs), _again(run, runs)]
     return write_page(out or run/'report.html', f'Report on {run.resolve().name}', parts, overwrite)
 

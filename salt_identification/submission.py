@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
+from skimage.measure import label
 from skimage.morphology import area_closing
 
-from .files import SaltError, check_range, new_file, new_folder, read_json, read_table, write_json
+from .files import SaltError, check_range, check_whole, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
@@ -276,6 +277,8 @@ def find_cut(
     "Find the cut of runs or of their folder, or the mean of several; 0.5 and no smallest area where there is none"
     cuts = [read_json(f) for f in _beside(paths, 'cut.json')]
     if not cuts: return .5, 0
+    if any(not {'threshold', 'min_area'} <= c.keys() for c in cuts):
+        raise SaltError(f'{" or ".join(map(str, _beside(paths, "cut.json")))} lacks a threshold or a smallest area; restore it, or delete it (then .5 counts)')
     if expected and all('sharpness' in c for c in cuts):
         sharpness, shift = np.transpose([[c['sharpness'], c['shift']] for c in cuts])
         return ExpectedCut(float(np.exp(np.log(sharpness).mean())), float(shift.mean())), 0
@@ -310,6 +313,19 @@ def _check_apart(paths):
             if p is not q and p.resolve() in (q.resolve(), *q.resolve().parents):
                 raise SaltError(f'{p} and {q} would be in each other\'s way; name places that are apart')
 
+# %% ../nbs/10_submission.ipynb #c7907a81
+def _check_inputs(inputs, out):
+    "The folder `out` is none of those that are read, and holds none of them"
+    out = Path(out).resolve()
+    for f in map(Path, inputs):
+        if out in (f.resolve(), *f.resolve().parents):
+            raise SaltError(f'{out} holds {f.name}, which is read, and would be replaced; name another folder')
+
+def _read_from(survey):
+    "The folders and files that a survey reads"
+    sources = [s for s in survey.sources.values() if s]
+    return [survey.path, *[s.path for s in sources], *[s.path/kind for s in sources for kind in s.names if (s.path/kind).is_dir()]]
+
 # %% ../nbs/10_submission.ipynb #32de432c
 def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
     "Something to write, nothing in its way, and nothing in the way of each other"
@@ -326,7 +342,7 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
 def _check_one_class(learners, out):
     "A submission is for one class"
     n = max(getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') or 1 for l in learners)
-    if out and n > 1: raise SaltError(f'the run has {n} classes, a submission one; write masks instead (--masks DIR)')
+    if out and n > 1: raise SaltError(f'the run has {n} classes, a submission and the list of doubts are for one; write masks instead (--masks DIR)')
 
 # %% ../nbs/10_submission.ipynb #69a439a2
 def _given(runs):
@@ -444,14 +460,22 @@ def predict_submission(
     loader=None # Function from runs and a device to learners, such as `runtime_loader` gives; None for torch
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey; write a submission, masks, maps, and how doubtful they are"
+    survey = as_survey(survey)
+    for folder in filter(None, (masks, maps)): _check_inputs(_read_from(survey), folder)
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     tta = _views(runs, tta)
     dtype = _map_type(maps_type, tta, bs)
-    survey, (learners, cut) = as_survey(survey), _load(runs, device, out or uncertainty, threshold, min_area, loader)
+    learners, cut = _load(runs, device, out or uncertainty, threshold, min_area, loader)
     _check_cut(*cut, holes, survey.size)
     pieces = _pieces(learners, survey, tta, bs, progress)
     doubts = _Doubts(runs) if uncertainty else None
     return _write_all(pieces, survey, (out, masks, maps, uncertainty), (*cut, holes), dtype, overwrite, doubts)
+
+# %% ../nbs/10_submission.ipynb #5d204ea3
+def _drop_bodies(m, area):
+    "Take bodies of fewer than `area` pixels, joined by their sides, out of a mask (H,W)"
+    bodies = label(m, connectivity=1)
+    return np.where(np.bincount(bodies.ravel())[bodies] < area, 0, m)
 
 # %% ../nbs/10_submission.ipynb #6a379c70
 def _section_names(files):
@@ -469,7 +493,7 @@ def predict_sections(
     out, # Folder to make: a mask `NAME.png` for each section
     maps:bool=False, # Beside it the probabilities, `NAME.npy`, (n,H,W) half floats
     threshold:float|None=None, # Probability above which a pixel is salt; None for what training found
-    min_area:int|None=None, # Masks of fewer pixels become empty; None likewise
+    min_area:int|None=None, # Bodies of fewer pixels are dropped; None likewise
     overlap:float=.5, # As for `predict_section`
     tta:str|None=None, # As for `predict_section`; None for what the cut was chosen with, or else 'flip'
     bs:int=32, # Windows in a batch
@@ -478,13 +502,16 @@ def predict_sections(
     progress=None # Called with (done, all)
 )->list: # Paths of the masks
     "Predict sections of any size, and write their masks"
+    _check_inputs(files, out)
+    bs = check_whole('bs', bs, 1, 4096)
     names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
     tta = _views(runs, tta)
     with new_folder(out, overwrite) as d:
         for k, (name, file) in enumerate(names.items()):
             if progress: progress(k, len(names))
             probs = predict_section(learners, read_image(file), None, overlap, tta, bs)
-            save_masks([name], to_masks(probs[None], *cut), d, classes=len(probs) > 1)
+            mask = _drop_bodies(to_masks(probs[None], cut[0])[0], cut[1])
+            save_masks([name], [mask], d, classes=len(probs) > 1)
             if maps: np.save(d/f'{name}.npy', probs.astype(np.float16))
     if progress: progress(len(names), len(names))
     return [Path(out)/f'{name}.png' for name in names]

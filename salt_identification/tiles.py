@@ -269,7 +269,8 @@ def _image(img):
     "(H,W) uint8 from an open image"
     if img.mode[0] not in 'FI': return np.asarray(img.convert('L'))
     a = np.asarray(img)
-    if a.dtype.kind == 'f' or a.min() < 0 or a.max() > 65535:
+    if a.min() < 0: raise SaltError('holds numbers below 0, such as signed amplitudes; make bytes of them, with 0 in the middle (tutorial 07)')
+    if a.dtype.kind == 'f' or a.max() > 65535:
         raise SaltError('holds fractions, or numbers beyond 16 bits; scale it, and save it as 8-bit grey')
     return (a >> 8).astype(np.uint8)
 
@@ -281,23 +282,29 @@ def _single(img):
     return img
 
 # %% ../nbs/01_tiles.ipynb #b8544aa0
-def _greys_left(a):
-    "'LOWEST to HIGHEST only, N of 256 greys' if the 16-bit numbers `a` would be next to nothing in 8 bits, else ''"
-    lo, hi = int(a.min()), int(a.max())
-    return f'{lo} to {hi} only, {(hi >> 8) - (lo >> 8) + 1} of 256 greys' if 0 < hi - lo < 4096 else ''
+def _ends(a):
+    "Lowest number, 1st and 99th percentile, highest"
+    return np.percentile(a, [0,1,99,100], method='nearest')
+
+def _greys_left(ends):
+    "'LOWEST to HIGHEST only, N of 256 greys' if 16-bit numbers of such `_ends`s would be next to nothing in 8 bits, else ''"
+    low, high = np.min(ends, 0).astype(int), np.max(ends, 0).astype(int)
+    for (lo, hi), most in (((low[0], high[3]), ''), ((low[1], high[2]), ' in 98 of 100 pixels')):
+        if 0 < hi - lo < 4096: return f'{lo} to {hi} only{most}, {(hi >> 8) - (lo >> 8) + 1} of 256 greys'
+    return ''
 
 # %% ../nbs/01_tiles.ipynb #782b70f4
 def _picture(path):
     "(H,W) uint8 of a picture"
     img = _single(Image.open(path))
-    said = _greys_left(np.asarray(img)) if img.mode[0] == 'I' else ''
+    said = _greys_left([_ends(np.asarray(img))]) if img.mode[0] == 'I' else ''
     if said: raise SaltError(f'holds {said}; scale it to 0 to 65535, or save it as 8-bit grey')
     return _image(img)
 
 def _npy(path):
     "(H,W) uint8 of a file of numpy"
     a = np.load(path, allow_pickle=False)
-    if a.ndim == 2 and a.dtype == np.uint8: return a
+    if a.ndim == 2 and a.dtype == np.uint8 and a.size: return a
     raise SaltError(f'holds {a.dtype} of shape {a.shape}, expected uint8 (height, width); scale it, '
         'and save one section a file')
 
@@ -343,7 +350,7 @@ def _check_like(img, what, size, mode):
     "`img` has the survey's size and mode"
     h, w = img.size[::-1]
     if (h, w) != tuple(size):
-        raise SaltError(f'{what} is {h}x{w}, expected {size[0]}x{size[1]} as the rest; resize or remove it, {_SKIP}')
+        raise SaltError(f'{what} is {h}x{w}, expected {size[0]}x{size[1]} as the rest; cut or remove it, {_SKIP}')
     if mode and img.mode != mode:
         raise SaltError(f'{what} has mode {img.mode}, the rest {mode}; convert or remove it, {_SKIP}')
 
@@ -487,8 +494,8 @@ def _samples(self:Survey, mode, to=None):
 def _check_greys(self:Survey, mode):
     "Say it if the 16-bit images of the survey would be next to nothing in 8 bits"
     if mode[0] != 'I': return
-    ends = [v for a in self._samples(mode) for v in (a.min(), a.max())]
-    said = _greys_left(np.array(ends)) if ends else ''
+    ends = [_ends(a) for a in self._samples(mode)]
+    said = _greys_left(ends) if ends else ''
     if not said: return
     raise SaltError(f'survey {self.path}: images of mode {mode} hold {said}; '
         'scale all tiles alike to 0 to 65535, or save them as 8-bit grey')
@@ -797,14 +804,16 @@ def _twice(tiles, seen):
 
 # %% ../nbs/01_tiles.ipynb #400e4f6f
 def _look(s):
-    "(what -> ids, tiles of each coverage class) of an open survey"
-    odd, seen, classes = {}, {}, Counter()
+    "(what -> ids, tiles of each coverage class, class numbers of the masks) of an open survey"
+    odd, seen, classes, numbers = {}, {}, Counter(), set()
     for tiles in (t for part, ids in (('train', s.ids), ('test', s.test_ids)) if ids for t in s.chunks(part)):
         for k, v in _odd(tiles).items(): odd.setdefault(k, []).extend(v)
         _twice(tiles, seen)
-        if tiles.masks is not None: classes.update(tiles.coverage_class.tolist())
+        if tiles.masks is None: continue
+        classes.update(tiles.coverage_class.tolist())
+        numbers.update(np.flatnonzero(np.bincount(tiles.masks.ravel())).tolist())
     odd['tiles with equal pixels'] = [i for g in seen.values() if len(g) > 1 for i in g]
-    return {k: v for k, v in odd.items() if v}, classes
+    return {k: v for k, v in odd.items() if v}, classes, numbers
 
 # %% ../nbs/01_tiles.ipynb #cdf37172
 def _counts(s, classes):
@@ -821,14 +830,23 @@ def _in_colour(s):
     mode = s._usual[1]
     return mode[0] not in '1LIF' and any((a != a[...,:1]).any() for a in s._samples(mode, 'RGB'))
 
+# %% ../nbs/01_tiles.ipynb #06ba410e
+def _gaps(numbers):
+    "What to say of class numbers that leave others out between them, else ''"
+    lost = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
+    if not lost: return ''
+    return (f'class numbers {", ".join(map(str, sorted(numbers)))}: {lost[0]}{" and others" if len(lost) > 1 else ""} between them is never used; '
+        'if salt is the one class, save its masks as 0 and 255')
+
 # %% ../nbs/01_tiles.ipynb #227f7bd0
 def audit(
     survey # `Survey`, or a path
 )->Audit: # Printed, it is a page
     "Look at every tile of `survey` and say what is there, what cannot be used, and what is odd"
     s = Survey(as_survey(survey).path, skip_bad=True)
-    odd, classes = _look(s)
+    odd, classes, numbers = _look(s)
     remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
+    remarks += filter(None, [_gaps(numbers)])
     if _in_colour(s):
         remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')
     return Audit(s, _counts(s, classes), list(s.skipped.values()), remarks, odd)

@@ -275,7 +275,7 @@ def test_broken_link(path):
 
 def test_other_size(path):
     save(rgb(smooth(np.random.default_rng(0), 100)), image(path))
-    with bad('image t03 in', 'is 100x100, expected 101x101 as the rest', 'resize or remove it'): Survey(path).train
+    with bad('image t03 in', 'is 100x100, expected 101x101 as the rest', 'cut or remove it'): Survey(path).train
     save(rgb(smooth(np.random.default_rng(0), 101)[:90]), image(path))
     with bad('is 90x101, expected 101x101'): Survey(path).train
 
