@@ -41,7 +41,7 @@ def _deal(groups, kinds, order, n, rng):
 def _too_many(n, k, grouped):
     "Say that `n` folds are more than the `k` groups, or tiles"
     what = f'group{"s"*(k != 1)} of labelled tiles (by groups.csv, or because they touch)' if grouped else 'labelled tiles'
-    mend = f'pass --n-folds {k}' if k > 1 else 'label tiles elsewhere, or pass --ungrouped, whose score flatters' if grouped else 'label more'
+    mend = f'ask for {k} (--n-folds or --folds {k})' if k > 1 else 'label tiles elsewhere, or pass --ungrouped, whose score flatters' if grouped else 'label more'
     raise SaltError(f'n_folds is {n}, but the survey has {k} {what}; {mend}')
 
 # %% ../nbs/04_data.ipynb #69fd8c44
