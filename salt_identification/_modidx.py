@@ -1082,6 +1082,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                             'salt_identification.report._body': ('report.html#_body', 'salt_identification/report.py'),
                                             'salt_identification.report._curves': ('report.html#_curves', 'salt_identification/report.py'),
                                             'salt_identification.report._doubts': ('report.html#_doubts', 'salt_identification/report.py'),
+                                            'salt_identification.report._estimated': ( 'report.html#_estimated',
+                                                                                       'salt_identification/report.py'),
                                             'salt_identification.report._groups_of': ( 'report.html#_groups_of',
                                                                                        'salt_identification/report.py'),
                                             'salt_identification.report._head': ('report.html#_head', 'salt_identification/report.py'),

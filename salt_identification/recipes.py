@@ -457,6 +457,7 @@ def _odd(settings, config):
     same = lambda k, a, b: str(a).split('.')[:2] == str(b).split('.')[:2] if k == 'version' else a == b
     return [k for k, v in settings.items() if k not in ('why', 'file', 'about') and not same(k, v, config.get(k))]
 
+# %% ../nbs/10a_recipes.ipynb #ce8b6d0d
 def _begin(out, settings, overwrite, plan):
     "The config of a recipe's folder: the one that is there, or the new one that `plan` makes of the settings"
     there = out/'recipe.json'

@@ -197,14 +197,17 @@ def _measured(seen):
     kin = '' if seen.groups is None or groups is not None else ' All of them belong together (groups.csv), so the truth may lie further off.'
     return f'{said}, between {low:.3f} and {high:.3f} (95 %).{kin} {flatters}'
 
+# %% ../nbs/10b_report.ipynb #f3dc70cc
+def _estimated(e):
+    "The estimate of a recipe, as `estimate.json` has it, in words"
+    gain = f' {e["gain"]:.3f} of it is what the mean of all nets gains over one of them, as unlabelled tiles show it.' if e.get('gain') else ''
+    return (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if {e["graded"]} tiles are graded (95 %). '
+        f'Measured on {e["tiles"]} tiles, each by a net that had not seen it, with a cut that was chosen on others.{gain}')
+
 def _outcome(run, seen):
     "The score in a sentence"
-    text = _measured(seen) if not (Path(run)/'estimate.json').exists() else None
-    if text is None:
-        e = read_json(Path(run)/'estimate.json')
-        gain = f' {e["gain"]:.3f} of it is what the mean of all nets gains over one of them, as unlabelled tiles show it.' if e.get('gain') else ''
-        text = (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if {e["graded"]} tiles are graded (95 %). '
-            f'Measured on {e["tiles"]} tiles, each by a net that had not seen it, with a cut that was chosen on others.{gain}')
+    estimate = Path(run)/'estimate.json'
+    text = _estimated(read_json(estimate)) if estimate.exists() else _measured(seen)
     empty = tile_precision(np.zeros_like(seen.tiles.masks), seen.tiles.masks, max(1, seen.probs.shape[1])).mean()
     return Html(f'<p class="lead">{text}</p><p>Predicting nothing scores {empty:.3f} on them.</p>')
 
