@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from skimage.draw import polygon2mask
 
-from .files import SaltError, new_folder
+from .files import SaltError, check_inputs, new_folder
 from .rle import save_masks
 from .tiles import SUFFIXES, Survey
 
@@ -135,6 +135,7 @@ def survey_from_masks(
     overwrite:bool=False # Replace a folder that is there
 )->Survey: # In `out`
     "Write images and masks as a survey"
+    check_inputs([images], out)
     files = _pictures(images)
     lost = sorted(set(masks) - set(files))
     if lost: raise SaltError(f'{images} lacks {lost[0]} ({len(lost)} in all), which is annotated; check the folder')

@@ -124,6 +124,8 @@ def _synth_parser(sub):
 def _convert(args):
     "Make a survey of what a labelling tool has written"
     from salt_identification.annotations import coco_masks, labelme_masks, survey_from_masks
+    from salt_identification.files import check_inputs
+    check_inputs([args.annotations], args.out)
     classes = args.classes.split(',') if args.classes else None
     read = labelme_masks if Path(args.annotations).is_dir() else coco_masks
     masks = read(args.annotations, classes) if classes else read(args.annotations)

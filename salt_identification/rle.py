@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .files import SaltError, check_whole, new_folder, read_table
+from .files import SaltError, check_inputs, check_whole, new_folder, read_table
 
 # %% ../nbs/00_rle.ipynb #976fb44b
 def _runs(flat):
@@ -268,5 +268,6 @@ def masks_from_csv(
     "Read the masks of a run-length CSV, as arrays or into PNG files"
     masks = _decode_table(path, shape, column)
     if out is None: return masks
+    check_inputs([path], out)
     with new_folder(out, overwrite) as d: save_masks(list(masks), list(masks.values()), d)
     return Path(out)

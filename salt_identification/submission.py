@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from skimage.measure import label
 from skimage.morphology import area_closing
 
-from .files import SaltError, check_range, check_whole, new_file, new_folder, read_json, read_table, write_json
+from .files import SaltError, check_inputs, check_range, check_whole, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
@@ -314,13 +314,6 @@ def _check_apart(paths):
                 raise SaltError(f'{p} and {q} would be in each other\'s way; name places that are apart')
 
 # %% ../nbs/10_submission.ipynb #c7907a81
-def _check_inputs(inputs, out):
-    "The folder `out` is none of those that are read, and holds none of them"
-    out = Path(out).resolve()
-    for f in map(Path, inputs):
-        if out in (f.resolve(), *f.resolve().parents):
-            raise SaltError(f'{out} holds {f.name}, which is read, and would be replaced; name another folder')
-
 def _read_from(survey):
     "The folders and files that a survey reads"
     sources = [s for s in survey.sources.values() if s]
@@ -461,7 +454,7 @@ def predict_submission(
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey; write a submission, masks, maps, and how doubtful they are"
     survey = as_survey(survey)
-    for folder in filter(None, (masks, maps)): _check_inputs(_read_from(survey), folder)
+    for folder in filter(None, (masks, maps)): check_inputs(_read_from(survey), folder)
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     tta = _views(runs, tta)
     dtype = _map_type(maps_type, tta, bs)
@@ -502,7 +495,7 @@ def predict_sections(
     progress=None # Called with (done, all)
 )->list: # Paths of the masks
     "Predict sections of any size, and write their masks"
-    _check_inputs(files, out)
+    check_inputs(files, out)
     bs = check_whole('bs', bs, 1, 4096)
     names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
     tta = _views(runs, tta)
