@@ -538,6 +538,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'salt_identification/learner.py'),
                                              'salt_identification.learner._build': ( 'learner.html#_build',
                                                                                      'salt_identification/learner.py'),
+                                             'salt_identification.learner._check_batch': ( 'learner.html#_check_batch',
+                                                                                           'salt_identification/learner.py'),
                                              'salt_identification.learner._check_config': ( 'learner.html#_check_config',
                                                                                             'salt_identification/learner.py'),
                                              'salt_identification.learner._check_fold': ( 'learner.html#_check_fold',

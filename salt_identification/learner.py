@@ -243,6 +243,11 @@ def _assemble(dls, net, loss, precision, device, opts, metrics=None, cbs=(), **k
     return SaltLearner(dls, net, loss_func=make_loss(loss), opt_func=ADAMW, lr=opts['lr'], wd=opts['wd'], cbs=cbs,
         splitter=param_groups, metrics=metrics, precision=precision, device=device, **kwargs)
 
+# %% ../nbs/08_learner.ipynb #7b53755f
+def _check_batch(n, size):
+    "Batch norm asks for more than one value of a channel"
+    if n == 1 and max(size) <= 32: raise SaltError(f'a batch is one tile of {max(size)} pixels, too little for batch norm; pass bs=2 or more, or label more tiles')
+
 # %% ../nbs/08_learner.ipynb #c7a96cad
 def salt_learner(
     dls:SaltDataLoaders, # From `salt_dataloaders`
@@ -258,6 +263,7 @@ def salt_learner(
     **net_args # For the net: `attention`, `dropout`, `weights`, ...
 )->SaltLearner: # Ready to train
     "Put data, net and loss together, ready to train"
+    _check_batch(dls.bs, dls.train_tiles.size)
     net, limits = _build(net, dls, net_args), dict(lr=(1e-8, 10), wd=(0, 10), clip=(0, 1e6))
     opts = dict(lr=lr, wd=wd, clip=clip, ema=ema)
     for name, (lo, hi) in limits.items(): check_range(name, opts[name], lo, hi)

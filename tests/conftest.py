@@ -1,8 +1,9 @@
 "Shared by all tests: a small survey, and a small run on it"
-import shutil, warnings
+import shutil, signal, warnings
 import pytest
 
 warnings.filterwarnings('ignore', category=FutureWarning)
+signal.signal(signal.SIGINT, signal.default_int_handler) # a shell's background job ignores Ctrl-C, and so would the commands that are interrupted here
 TRAIN = ['--epochs', '1', '--bs', '8', '--net', 'slim8', '--device', 'cpu', '--precision', 'float32', '--quiet']
 
 @pytest.fixture(scope='session')
