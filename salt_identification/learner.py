@@ -107,6 +107,7 @@ def _release(self:SaltLearner, more=()):
     "Take back whatever a callback has changed for a time"
     for cb in L(self.cbs) + L(more):
         if isinstance(cb, Callback) and hasattr(cb, 'release'): cb.release()
+    if ema := find_ema(self): ema.live = None # no training is on
 
 @patch
 def fit(self:SaltLearner,
@@ -118,6 +119,7 @@ def fit(self:SaltLearner,
 ):
     "Train, and leave nothing behind when interrupted"
     loss = self.loss_func
+    self._release(cbs)
     try: return super(SaltLearner, self).fit(n_epoch, lr, wd, cbs, **kwargs)
     except BaseException as e:
         self.loss_func = loss
@@ -160,6 +162,8 @@ def forward(self:SaltLearner,
     x:torch.Tensor # (B,C,H,W), normalised
 )->torch.Tensor: # (B,n,H,W) logits, float32, on the learner's device
     "Run the net on a batch for prediction"
+    ema = find_ema(self)
+    if ema and ema.live is None: ema.show()
     self.model.eval()
     with torch.inference_mode(), autocast(self.precision, self.device):
         return self.model(x.to(self.device, memory_format=torch.channels_last)).float()

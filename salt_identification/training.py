@@ -230,13 +230,16 @@ def after_fit(self:EMA):
 class LossProgress(Callback):
     "Tell the loss how far training is"
     order = 5
-    first_epoch, known = 0, None
+    first_epoch, known, fitting, fitted = 0, None, False, False
+    def before_fit(self): self.fitting = False
+    def before_train(self): self.fitting = True
     def before_epoch(self): self.known = self.loss_func
     def before_batch(self):
         loss = next((l for l in (self.loss_func, self.known) if hasattr(l, 'progress')), None)
         if loss is None: return
-        loss.progress = getattr(self.learn, 'pct_train', 1.) # before a first fit: as at the end
-        loss.epoch = self.first_epoch + getattr(self.learn, 'epoch', 0)
+        if hasattr(self.learn, 'lr_finder'): loss.progress, loss.epoch = 0., 0
+        elif self.fitting: self.fitted, loss.progress, loss.epoch = True, self.learn.pct_train, self.first_epoch + self.learn.epoch
+        elif not self.fitted: loss.progress, loss.epoch = 1., float('inf')
 
 # %% ../nbs/07a_training.ipynb #a5c3c91f
 def class_shares(
