@@ -7,6 +7,7 @@ __all__ = ['coco_masks', 'labelme_masks', 'survey_from_masks']
 
 # %% ../nbs/01b_annotations.ipynb #1acb969a
 import json, shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from .tiles import SUFFIXES, Survey
 # %% ../nbs/01b_annotations.ipynb #7c037b71
 def _filled(points, shape):
     "(H,W) bool: the pixels whose centres lie in a polygon of (x, y) corners"
-    points = np.asarray(points, float).reshape(-1, 2)
-    if len(points) < 3: raise SaltError(f'a polygon has {len(points)} corners; it needs three')
+    numbers = np.asarray(points, float).ravel()
+    if len(numbers) % 2 or len(numbers) < 6: raise SaltError(f'a polygon has {len(numbers)} coordinates; it needs an x and a y for each of three corners or more')
+    points = numbers.reshape(-1, 2)
     return polygon2mask(shape, points[:,::-1] - .5)
 
 # %% ../nbs/01b_annotations.ipynb #da2f161c
@@ -36,7 +38,7 @@ def _check_runs(segmentation, shape):
 def _coco_mask(segmentation, shape):
     "(H,W) bool of one annotation"
     if not segmentation: raise SaltError('an annotation has no outline, perhaps only a box; outline it, or delete it')
-    if isinstance(segmentation, list): return np.any([_filled(p, shape) for p in segmentation], 0)
+    if isinstance(segmentation, list): return np.any([_filled(p, shape) for p in (segmentation if isinstance(segmentation[0], list) else [segmentation])], 0)
     _check_runs(segmentation, shape)
     counts = segmentation['counts']
     if not isinstance(counts, str): return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T > 0
@@ -45,18 +47,27 @@ def _coco_mask(segmentation, shape):
     return tools.decode(dict(size=list(shape), counts=counts.encode())) > 0
 
 # %% ../nbs/01b_annotations.ipynb #0f6d59d0
-def _number_of(name, classes, where):
+def _number_of(name, classes):
     "The class number of a name"
-    if name in classes: return classes.index(name) + 1
-    raise SaltError(f'{where} has the category {name!r}, which is not among the classes {", ".join(classes)}; add it (classes=, --classes)')
+    if name in classes[:254]: return classes.index(name) + 1
+    if len(classes) > 254: raise SaltError(f'there are {len(classes)} categories, more than the 254 that a mask can tell apart; name those that count (classes=, --classes)')
+    raise SaltError(f'the category {name!r} is not among the classes {", ".join(classes)}; add it (classes=, --classes)')
 
 def _read_json(path, keys, what):
     "A JSON file that has `keys`, as one of `what` does"
-    try: d = json.loads(Path(path).read_text(encoding='utf-8'))
+    try: d = json.loads(Path(path).read_text(encoding='utf-8-sig'))
     except (OSError, ValueError) as e: raise SaltError(f'{path} cannot be read as JSON ({e}); check the path') from None
     lost = [k for k in keys if not isinstance(d, dict) or k not in d]
     if lost: raise SaltError(f'{path} is no file of {what}: it has no {lost[0]}; pass the file that the tool exported')
     return d
+
+@contextmanager
+def _annotation(path, name):
+    "Say which annotation cannot be understood"
+    try: yield
+    except SaltError as e: raise SaltError(f'{path}, {name}: {e}') from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as e:
+        raise SaltError(f'{path}, {name} cannot be understood ({type(e).__name__}: {e}); export the file anew') from None
 
 def _by_name(pairs, where):
     "dict name -> mask; paths of any system, of which no two end in the same name"
@@ -67,6 +78,13 @@ def _by_name(pairs, where):
         found[name] = mask
     return found
 
+# %% ../nbs/01b_annotations.ipynb #ddcb7a39
+def _class_names(classes, d):
+    "Names as a list: one, several, or all categories of a COCO file but the headings of others"
+    if classes: return [classes] if isinstance(classes, str) else list(classes)
+    used, above = {a.get('category_id') for a in d['annotations']}, {c.get('supercategory') for c in d['categories']}
+    return [c['name'] for c in d['categories'] if c['id'] in used or c['name'] not in above]
+
 # %% ../nbs/01b_annotations.ipynb #b8601656
 def coco_masks(
     path, # COCO's JSON file
@@ -74,16 +92,17 @@ def coco_masks(
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of a COCO file; where annotations overlap, the later one counts"
     d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
-    names = {c['id']: c['name'] for c in d['categories']}
-    classes = list(classes or names.values())
+    names, classes = {c['id']: c['name'] for c in d['categories']}, _class_names(classes, d)
     for i in d['images']:
         lost = {'id', 'height', 'width', 'file_name'} - i.keys()
         if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; export the file anew')
-    masks = {i['id']: np.zeros((i['height'], i['width']), np.uint8) for i in d['images']}
+    masks = {i['id']: np.zeros((int(i['height']), int(i['width'])), np.uint8) for i in d['images']}
     for a in d['annotations']:
         if a['image_id'] not in masks: raise SaltError(f'{path}: annotation {a.get("id")} is of image {a["image_id"]}, which is not in the file')
         m = masks[a['image_id']]
-        m[_coco_mask(a['segmentation'], m.shape)] = _number_of(names[a['category_id']], classes, path)
+        with _annotation(path, f'annotation {a.get("id")}'):
+            if a['category_id'] not in names: raise SaltError(f'category {a["category_id"]} is not in the file; add it to the categories')
+            m[_coco_mask(a.get('segmentation'), m.shape)] = _number_of(names[a['category_id']], classes)
     return _by_name([(i['file_name'], masks[i['id']]) for i in d['images']], path)
 
 # %% ../nbs/01b_annotations.ipynb #15bd84f0
@@ -97,7 +116,7 @@ def _labelme_mask(shape, size):
     if kind == 'circle':
         yy, xx = np.mgrid[:size[0],:size[1]] + .5
         return np.hypot(xx - p[0,0], yy - p[0,1]) <= np.hypot(*(p[1] - p[0]))
-    raise SaltError(f'shape {shape["label"]!r} is a {kind}, which has no area; outline it as a polygon')
+    raise SaltError(f'it is a {kind}, which is not read; outline it as a polygon')
 
 # %% ../nbs/01b_annotations.ipynb #c46c54f0
 def labelme_masks(
@@ -105,12 +124,13 @@ def labelme_masks(
     classes=('salt',) # Names in the order of their numbers, from 1
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of Labelme's files; where shapes overlap, the later one counts"
-    pairs = []
+    pairs, classes = [], _class_names(classes or ('salt',), None)
     for path in sorted(Path(folder).glob('*.json')):
         d = _read_json(path, ['imageHeight', 'imageWidth', 'imagePath', 'shapes'], 'Labelme')
         m = np.zeros((d['imageHeight'], d['imageWidth']), np.uint8)
-        for s in d['shapes']: m[_labelme_mask(s, m.shape)] = _number_of(s['label'], list(classes), path)
-        pairs.append((d['imagePath'], m))
+        for k, s in enumerate(d['shapes'], 1):
+            with _annotation(path, f'shape {k}'): m[_labelme_mask(s, m.shape)] = _number_of(s['label'], classes)
+        with _annotation(path, 'imagePath'): pairs.append((d['imagePath'].strip(), m))
     if not pairs: raise SaltError(f'{folder} holds no JSON files of Labelme; check the path')
     return _by_name(pairs, folder)
 

@@ -19,7 +19,7 @@ from fastai.data.transforms import IntToFloatTensor, ItemTransform, ToTensor, Tr
 from fastai.torch_core import TensorImage, TensorMask
 from fastcore.basics import patch
 
-from .augment import crop_to, tile_tfms
+from .augment import tile_tfms
 from .files import SaltError, check_whole
 from .neighbours import survey_groups
 from .tiles import Part, Tiles, as_survey, check_bytes, show_tiles
@@ -97,7 +97,7 @@ def to_input(
     n_in:int=1 # Channels that the net takes
 )->torch.Tensor: # (N,n_in,H,W) float32, normalised
     "Turn grey bytes into the net's input"
-    x = torch.as_tensor(check_bytes(images))
+    x = torch.as_tensor(np.ascontiguousarray(check_bytes(images)))
     if x.ndim == 2: x = x[None]
     if x.ndim != 3: raise SaltError(f'images have shape {tuple(x.shape)}, expected (number, height, width)')
     return NormTile(*stats, n_in).norm(x[:,None].float()/255)
@@ -323,7 +323,7 @@ def salt_dataloaders(
     bs:int=32, # Tiles in a training batch
     n_in:int=1, # Channels that the net takes
     n_out:int|None=None, # 1 for salt, n for n classes with the background; None to see it from the masks
-    tfms=None, # Transforms of the training batches; None for `tile_tfms()`
+    tfms=None, # Transforms of the training batches, or a dict for `tile_tfms`; None for `tile_tfms()`
     stats:tuple|None=None, # (mean, standard deviation); None: of the training part, or ImageNet's for 3 channels
     seed:int=0, # Same seed, same folds and same batches
     device=None, # Where batches go; None for fastai's default
@@ -335,6 +335,7 @@ def salt_dataloaders(
     "Load a survey for training: all folds but `fold`, held out for validation"
     val_bs, survey = _numbers(n_folds, fold, val_bs=val_bs)['val_bs'], as_survey(survey)
     groups = survey_groups(survey) if grouped else None
+    if isinstance(tfms, dict): tfms = tile_tfms(**tfms)
     settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups, leave_out)
     block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms, groups, leave_out)
     dls = block.dataloaders(survey.train, device=device, bs=min(settings['bs'], len(train)),
@@ -364,17 +365,17 @@ def show_results(self:TileDL,
     **kwargs # Not used; fastai passes them on
 ): # Axes, (rows, columns)
     "Draw tiles of a batch with the truth and a prediction"
-    x, y = self.decode(b)[:2]
-    out = crop_to(torch.as_tensor(out), x.shape[-2:]) # of a loader that pads its tiles
+    (x, y), out = self.decode(b)[:2], self.decode((b[0], TensorMask(out)))[1] # of the tile as it was, if the loader pads or resizes it
     return show_tiles(x[:max_n], y[:max_n], out[:max_n], ncols=ncols)
 
 # %% ../nbs/04_data.ipynb #9017bcb1
 @patch
 def test_dl(self:SaltDataLoaders,
-    tiles, # `Tiles`, or (N,H,W) bytes
+    tiles, # `Tiles`, or (N,H,W) bytes, or a list of `Tile`, as fastai's own calls have it
     bs:int|None=None, # Tiles in a batch; None as in validation
     **kwargs # For fastai's `test_dl`
 )->TileDL: # Without masks
     "A loader of tiles without masks, normalised as in training"
+    if isinstance(tiles, list) and tiles and isinstance(tiles[0], Tile): return super(SaltDataLoaders, self).test_dl(tiles, bs=bs or self.valid.bs, **kwargs)
     if not isinstance(tiles, Tiles): tiles = Tiles(list(range(len(tiles))), check_bytes(tiles))
     return super(SaltDataLoaders, self).test_dl(tiles.items(), bs=bs or self.valid.bs, **kwargs)

@@ -117,6 +117,13 @@ def _check_images(images):
         raise SaltError(f'tiles are {x.shape[1]}x{x.shape[2]}, expected 8x8 at least to compare edges')
     return x
 
+def _check_parts(images):
+    "Arrays of `images`, whose tiles are all of one size"
+    parts = [_check_images(p) for p in (images if isinstance(images, (list, tuple)) else [images])]
+    sizes = sorted({p.shape[1:] for p in parts})
+    if len(sizes) == 1: return parts
+    raise SaltError('images are of ' + (' and '.join('{}x{}'.format(*s) for s in sizes[:2]) if sizes else 'no part') + '; pass parts with tiles of one size')
+
 def _strips(name, parts):
     "The strips of that name of several arrays of images, one after the other"
     return np.concatenate([_STRIPS[name](x) for x in parts])
@@ -137,7 +144,7 @@ def find_neighbours(
     sides:dict|None=None # name -> `Side`; all of `SIDES` if None
 )->pd.DataFrame: # a, b (numbers of tiles), side (where b lies, seen from a), margin
     "Find the tiles that touch, cross or overlap, by their edges"
-    parts = [_check_images(p) for p in (images if isinstance(images, (list, tuple)) else [images])]
+    parts = _check_parts(images)
     check_range('margin', margin, 0, 100)
     sides, first, found = SIDES if sides is None else sides, _equal(parts), []
     own, copies = (np.flatnonzero(same) for same in (first == np.arange(len(first)), first != np.arange(len(first))))
@@ -275,7 +282,7 @@ def known_neighbours(
     least:int=1000 # Fewer tiles than these are searched anew each time
 )->pd.DataFrame: # As from `find_neighbours`
     "Find the tiles that touch, or read what was found in the same tiles before"
-    parts = [_check_images(p) for p in (images if isinstance(images, (list, tuple)) else [images])]
+    parts = _check_parts(images)
     folder, n = cache_folder(), sum(map(len, parts))
     if folder is None or n < least: return find_neighbours(parts, margin)
     path = folder/'neighbours'/f'{_key(parts, check_range("margin", margin, 0, 100))}.npz'

@@ -138,9 +138,10 @@ def _outline(ax, mask, which):
 
 # %% ../nbs/01_tiles.ipynb #9e704f74
 def _iou(m, p):
-    "Shared area over the area of both"
-    union = ((m > 0) | (p > 0)).sum()
-    return ((m > 0) & (p > 0)).sum()/union if union else 1.
+    "Shared area over the area of both, in the mean of the classes that either has"
+    m, p = (np.where(np.asarray(a) == 255, 1, a) for a in (m, p))
+    either = [(m == c, p == c) for c in np.union1d(m, p) if c > 0]
+    return np.mean([(a & b).sum()/(a | b).sum() for a, b in either]) if either else 1.
 
 # %% ../nbs/01_tiles.ipynb #1ec8d4f7
 def _titles(ids, masks, preds):
@@ -244,8 +245,15 @@ def read(self:Source,
     return self._zip.read(self._raw[name]) if self._zip else (self.path/name).read_bytes()
 
 # %% ../nbs/01_tiles.ipynb #53baf77b
+def _check_palette(img):
+    "A palette of greys that begins with white may mean the opposite of what its numbers say"
+    colours = np.array(img.getpalette('RGB')).reshape(-1, 3)[np.unique(np.asarray(img))]
+    if (colours == colours[:,:1]).all() and min(img.getpalette('RGB')[:3]) > 127:
+        raise SaltError('has a palette of greys with white as number 0, so nobody can tell which is salt; save it as 8-bit grey')
+
 def _labels(img):
     "(H,W) whole numbers of an open mask image"
+    if img.mode == 'P': _check_palette(img)
     a = np.asarray(img)
     if a.dtype.kind == 'f': raise SaltError('holds fractions; threshold it, and save it as 8-bit grey')
     if a.ndim == 2: return a

@@ -209,6 +209,20 @@ def _imagenet(encoder, name):
         raise SaltError(f'ImageNet weights of {name} cannot be downloaded ({type(e).__name__}); '
             'without a network, pass weights=PATH to a file of them') from None
 
+# %% ../nbs/05_unet.ipynb #fd9dbdb2
+def _encoder_part(state):
+    "The tensors of the encoder, of the state of a whole net"
+    return {k: v for k, v in state.items() if re.search(r'\b(encoder|backbone)[.]', k)} or state
+
+def _n_convs(state):
+    "How many convolutions a state has"
+    return sum(v.ndim == 4 for v in state.values())
+
+def _check_depth(state, own, what):
+    "Say it if a file has many more convolutions than it should fill"
+    there, here = _n_convs(_encoder_part(state)), _n_convs(own)
+    if there > 1.1*here + 1: raise SaltError(f'{what}: they have {there} convolutions, it has {here}; are they of a deeper net?')
+
 # %% ../nbs/05_unet.ipynb #1fee454d
 def load_encoder(
     encoder:nn.Module, # A `ResNetEncoder` or `TimmEncoder`
@@ -217,7 +231,9 @@ def load_encoder(
 ):
     "Fill `encoder` with weights from ImageNet or a file"
     if weights == 'imagenet': return fit_weights(encoder, _imagenet(encoder, name), f'ImageNet weights of {name}')
-    fit_weights(encoder, read_weights(weights), f'weights {weights}')
+    state, what = read_weights(weights), f'weights {weights}'
+    _check_depth(state, encoder.state_dict(), f'{what} do not fit {name}')
+    fit_weights(encoder, state, what)
 
 # %% ../nbs/05_unet.ipynb #1d67e372
 class _Net(nn.Module):
@@ -450,10 +466,6 @@ def _outline(name):
     "The state of a known encoder for one channel, without numbers"
     with torch.device('meta'): return (ResNetEncoder if name in RESNETS else _timm_net)(name, 1).state_dict()
 
-def _n_convs(state):
-    "How many convolutions a state has"
-    return sum(v.ndim == 4 for v in state.values())
-
 # %% ../nbs/05_unet.ipynb #be98028e
 def _fits(state, name):
     "Would `state` fill the encoder `name`?"
@@ -465,8 +477,7 @@ def guess_encoder(
     weights # A file, as for `read_weights`
 )->str: # One of `KNOWN_ENCODERS`
     "Find the encoder that a file of weights is for"
-    state = read_weights(weights)
-    state = {k: v for k, v in state.items() if re.search(r'\b(encoder|backbone)[.]', k)} or state
+    state = _encoder_part(read_weights(weights))
     n = _n_convs(state)
     fits = [name for name, convs in KNOWN_ENCODERS.items() if convs in (n, n - 1) and _fits(state, name)]
     if fits: return next((name for name in fits if name in Path(weights).name), fits[0])
