@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastai.torch_core import TensorMask
 from fastcore.basics import patch
 from PIL import Image
 
@@ -127,7 +128,7 @@ class Explorer:
         page:int=18 # Tiles at a time
     ):
         import ipywidgets as w
-        self.tiles, self.page, self.at, self.start, self.places = tiles, page, None, 0, []
+        self.tiles, self.page, self.at, self.start, self.places, self.written = tiles, page, None, 0, [], set()
         self.ranges = _questions(w, tiles.table)
         self._make_cut(w)
         self._make_tiles(w)
@@ -281,8 +282,10 @@ def toggle(self:Explorer):
 @patch
 def write(self:Explorer):
     "Write the list, and say so"
-    try: self.said.value = f'written: {self.tiles.write_review(self.file.value)}'
+    path = self.file.value
+    try: self.written.add(self.tiles.write_review(path, overwrite=Path(path) in self.written))
     except SaltError as e: self.said.value = escape(str(e))
+    else: self.said.value = f'written: {escape(path)}'
 
 # %% ../nbs/10d_explore.ipynb #c3d9b172
 def explore(
@@ -355,7 +358,8 @@ def plot_top_losses(self:SaltLearner,
     for x, y in self.dls.valid:
         logits = self.forward(x)
         losses.append(loss(logits, y.to(logits.device)).float().reshape(len(x), -1).mean(1).cpu())
-        preds.append((logits[:,0] > 0 if logits.shape[1] == 1 else logits.argmax(1)).cpu())
+        found = logits[:,0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
+        preds.append(self.dls.valid.decode((x, TensorMask(found.to(x.device))))[1]) # of the tile as it was
     losses, preds = torch.cat(losses), torch.cat(preds).numpy().astype(np.uint8)
     at = losses.argsort(descending=True)[:k].tolist()
     return show_tiles(tiles.images[at], tiles.masks[at], preds[at], [f'{str(tiles.ids[i])[:8]} {losses[i]:.2f}' for i in at], **kwargs)

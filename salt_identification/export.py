@@ -24,7 +24,7 @@ _PROGRAMS = dict(onnx=('onnxruntime',), openvino=('openvino',))
 
 def _need(to, packages=RUNTIMES):
     "Say it if what `to` needs is not installed"
-    if to not in packages: raise SaltError(f'runtime is {to!r}, expected one of torch, {", ".join(packages)}')
+    if to not in packages: raise SaltError(f'{to!r} is no runtime to export for, expected one of {", ".join(packages)}' + ('; eight bits are int8=True (--int8)' if 'int8' in to else ''))
     missing = [m for m in packages[to] if find_spec(m) is None]
     if missing: raise SaltError(f'{", ".join(missing)} is not installed; pip install {" ".join(missing)}')
 

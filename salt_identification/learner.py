@@ -180,6 +180,12 @@ def predict(self:SaltLearner,
     probs = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)
     return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), probs[0].cpu().numpy()
 
+# %% ../nbs/08_learner.ipynb #da800bbf
+@patch
+def tta(self:SaltLearner, *args, **kwargs):
+    "Refuse what does not turn the answers back"
+    raise SaltError("fastai's tta does not turn the maps of its views back; use predict_tiles(learn, tiles, tta='flip')")
+
 # %% ../nbs/08_learner.ipynb #ee76fc02
 def _unet34(args):
     "The article's net, or a sentence on what it does not take"
@@ -891,7 +897,7 @@ def resume_run(
     config, state = read_config(run), _last(run)
     if state and state[1]['finished']: return load_run(run, survey, device=device, **own)
     _check_own(config, run, own, begun=state is not None)
-    sweep(run)
+    for folder in (run, run/'snapshots'): sweep(folder)
     learn = _fresh({**config, 'weights': None} if state else config, run, survey, device, **own)
     if survey is not None: config = _moved(learn, run, config)
     if state: return _go_on(learn, run, config, *state, start, quiet)

@@ -101,9 +101,9 @@ class HeldOut:
 
 # %% ../nbs/10b_report.ipynb #7ee39f9a
 @patch
-def _own_groups(self:HeldOut):
+def _own_groups(self:HeldOut, at=slice(None)):
     "Groups of tiles that touch; None where there are no two of them, so that each tile stands for itself"
-    return None if self.groups is None or len(np.unique(self.groups)) < 2 else self.groups
+    return None if self.groups is None or len(np.unique(self.groups[at])) < 2 else self.groups[at]
 
 @patch
 def halves(self:HeldOut)->np.ndarray: # (N,) 0 or 1
@@ -142,6 +142,13 @@ def _joined(parts):
     join = lambda name: None if getattr(parts[0], name) is None else np.concatenate([getattr(p, name) for p in parts])
     return Tiles([i for p in parts for i in p.ids], *map(join, ('images', 'masks', 'depths')))
 
+def _check_once(runs, parts):
+    "A tile that two runs have held out would count twice"
+    at = {}
+    for run, part in zip(runs, parts):
+        for i in part.ids:
+            if at.setdefault(i, run) is not run: raise SaltError(f'tile {i} was held out by {Path(at[i]).name} and by {Path(run).name}, and would count twice; give runs of different folds, or one of the two')
+
 def _groups_of(runs, survey, ids):
     "Groups of tiles that touch; None for runs that did not keep them together"
     if not read_config(runs[0])['data']['grouped']: return None
@@ -159,6 +166,7 @@ def held_out(
     survey = survey_of(read_config(runs[0]), survey)
     learners = [load_run(r, survey, device=device) for r in runs]
     parts = [unseen_tiles(l, r) for l, r in zip(learners, runs)]
+    _check_once(runs, parts)
     tiles, part = _joined(parts), np.repeat(np.arange(len(parts)), [len(p) for p in parts])
     return HeldOut(tiles, _kept(run, learners, parts), part, find_cut(run), _groups_of(runs, survey, tiles.ids))
 
@@ -224,7 +232,7 @@ def _settings(runs):
     return _table(['what', 'value'], rows.items())
 
 # %% ../nbs/10b_report.ipynb #9109d219
-def _numbers(seen):
+def _numbers(seen, names):
     "Tables of scores"
     share = lambda v: (f'{100*v:.0f} %', _bar(v))
     yield Html('<h2>Where the points are lost</h2>')
@@ -233,7 +241,7 @@ def _numbers(seen):
     yield _table(['salt in the tile', 'tiles', 'score', '', 'share of all lost'], [(r.coverage, r.tiles, f'{r.score:.3f}', _bar(r.score), share(r.lost)[0]) for r in by_coverage(seen).itertuples()])
     if seen.part.max():
         yield Html('<h2>By net</h2>')
-        yield _table(['net', 'tiles', 'score', ''], [(f'fold {k}', int(at.sum()), f'{seen.scores[at].mean():.3f}', _bar(seen.scores[at].mean())) for k in range(seen.part.max() + 1) if (at := seen.part == k).any()])
+        yield _table(['net', 'tiles', 'score', ''], [(name, int(at.sum()), f'{seen.scores[at].mean():.3f}', _bar(seen.scores[at].mean())) for k, name in enumerate(names) if (at := seen.part == k).any()])
 
 # %% ../nbs/10b_report.ipynb #4562200f
 def _plot_cuts(seen):
@@ -305,17 +313,17 @@ def write_report(
     run, # The folder of a run, of several, or of a recipe
     out=None, # The HTML file; None for `report.html` in the folder
     survey=None, # `Survey`, or its path; None for where it was
-    overwrite:bool=True, # Replace a report that is there
+    overwrite:bool|None=None, # Replace what is there; None: the folder's own report, but no file that `out` names
     device=None # None for a GPU if there is one
 )->Path: # `out`
     "Write what a training came to as one page"
     runs, run = run_folders(run), Path(run)
     seen = held_out(run, survey, device)
-    parts = [_outcome(run, seen), *_numbers(seen), *_tile_pictures(seen), *_curves(runs)]
+    parts = [_outcome(run, seen), *_numbers(seen, [r.name for r in runs]), *_tile_pictures(seen), *_curves(runs)]
     if seen.probs.shape[1] == 1: parts += [Html('<h2>Where to cut</h2>'), Html(_picture(_plot_cuts(seen), 'score against threshold'))]
     if seen.probs.shape[1] == 1 and len(seen.tiles) > 1: parts += _doubts(seen)
     parts += [Html('<h2>What was trained on what</h2>'), _settings(runs), _again(run, runs)]
-    return write_page(out or run/'report.html', f'Report on {run.resolve().name}', parts, overwrite)
+    return write_page(out or run/'report.html', f'Report on {run.resolve().name}', parts, out is None if overwrite is None else overwrite)
 
 # %% ../nbs/10b_report.ipynb #0c28eeff
 @dataclass
@@ -353,5 +361,5 @@ def compare_runs(
     i, j = _paired(first, second)
     ids, x, y = [first.tiles.ids[k] for k in i], first.scores[i], second.scores[j]
     t = pd.DataFrame(dict(id=ids, coverage=(first.tiles.masks[i] > 0).mean((1,2)), first=x, second=y, difference=y - x))
-    mean, low, high = paired_difference(y, x, None if first.groups is None else first.groups[i])
+    mean, low, high = paired_difference(y, x, first._own_groups(i))
     return Comparison(mean, low, high, (float(x.mean()), float(y.mean())), t.sort_values('difference', kind='stable').reset_index(drop=True))
