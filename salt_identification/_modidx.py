@@ -273,6 +273,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'salt_identification.data.TileMaskBlock': ( 'data.html#tilemaskblock',
                                                                                       'salt_identification/data.py'),
                                           'salt_identification.data.Tiles.items': ('data.html#tiles.items', 'salt_identification/data.py'),
+                                          'salt_identification.data._channels': ('data.html#_channels', 'salt_identification/data.py'),
                                           'salt_identification.data._deal': ('data.html#_deal', 'salt_identification/data.py'),
                                           'salt_identification.data._dress': ('data.html#_dress', 'salt_identification/data.py'),
                                           'salt_identification.data._left_out': ('data.html#_left_out', 'salt_identification/data.py'),

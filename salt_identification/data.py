@@ -131,6 +131,15 @@ def check_classes(
     if top <= max(1, n_out - 1): return
     raise SaltError(f'masks hold class {top}, but n_out is {n_out}; pass n_out={top + 1}, or leave it out')
 
+# %% ../nbs/04_data.ipynb #9beed1d1
+def _channels(tiles):
+    "Channels for the classes of the masks, unless most of them are never used"
+    n = tiles.n_classes
+    used = [int(c) for c in np.unique(tiles.masks) if c] if n > 8 else []
+    if n <= 8 or 2*len(used) >= n - 1: return n
+    raise SaltError(f'masks hold the class numbers {", ".join(map(str, used[:4]))}{" ..." if len(used) > 4 else ""}, which asks for {n} channels; '
+        f'save a single class as 0 and 255, several as 1, 2, 3, or pass n_out={n}')
+
 # %% ../nbs/04_data.ipynb #f4d01cda
 class TileDL(TfmdDL):
     "A loader whose training batch number `position` depends on nothing but it and `seed`"
@@ -296,7 +305,7 @@ def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed, groups=None, lea
     "Settings with nothing left open, and the tiles of both parts"
     known = _numbers(n_folds, fold, bs=bs, n_in=n_in, n_out=n_out, seed=seed)
     fold, n_folds, seed, n_out = (known.pop(k) for k in ('fold', 'n_folds', 'seed', 'n_out'))
-    if n_out is None: n_out = tiles.n_classes
+    if n_out is None: n_out = _channels(tiles)
     check_classes(tiles, n_out)
     train, valid = _parts(tiles, fold, n_folds, seed, groups, leave_out)
     settings = dict(fold=fold, n_folds=n_folds, grouped=groups is not None, **known, n_out=n_out)
