@@ -160,8 +160,11 @@ def survey_from_masks(
     lost = sorted(set(masks) - set(files))
     if lost: raise SaltError(f'{images} lacks {lost[0]} ({len(lost)} in all), which is annotated; check the folder')
     every = {name: masks[name] if name in masks else _empty_like(p) for name, p in files.items()}
+    for name, m in every.items():
+        size = Image.open(files[name]).size[::-1]
+        if m.shape != size: raise SaltError(f'{name} is {size[0]}x{size[1]}, its annotations say {m.shape[0]}x{m.shape[1]}; is this another copy of it, or are height and width swapped?')
     several = max(map(np.max, every.values())) > 1
-    with new_folder(out, overwrite) as d:
+    with new_folder(out, overwrite, (*SUFFIXES, '.csv')) as d:
         for part in ('images', 'masks'): (d/'train'/part).mkdir(parents=True)
         for name, p in files.items():
             shutil.copy(p, d/'train'/'images'/name)

@@ -65,6 +65,12 @@ def _give(args, obj, text):
 # %% ../nbs/11_cli.ipynb #0ba4176f
 def _quote(path): return f'"{path}"' if ' ' in str(path) else str(path)
 
+def _check_new(path, overwrite):
+    "Say it before the work, not after it, if a file is there that may not be replaced"
+    if overwrite or not path or not Path(path).exists(): return
+    from salt_identification.files import SaltError
+    raise SaltError(f'{path} exists; pass --overwrite, or name another')
+
 # %% ../nbs/11_cli.ipynb #ceee5dd4
 def _no_plots():
     "Draw without a screen"
@@ -130,7 +136,8 @@ def _convert(args):
     read = labelme_masks if Path(args.annotations).is_dir() else coco_masks
     masks = read(args.annotations, classes) if classes else read(args.annotations)
     s = survey_from_masks(masks, args.images, args.out, args.overwrite)
-    _give(args, dict(path=str(s.path), labelled=len(s.ids), annotated=len(masks)), f'{len(s.ids)} tiles in {s.path}, {len(masks)} of them in the annotations')
+    n = sum(bool(m.any()) for m in masks.values())
+    _give(args, dict(path=str(s.path), labelled=len(s.ids), annotated=n), f'{len(s.ids)} tiles in {s.path}, {n} of them with an outline')
     return 0
 
 def _convert_parser(sub):
@@ -154,6 +161,7 @@ def _audit_neighbours(found, draw):
 def _audit(args):
     "Say what is in a survey"
     _no_plots()
+    _check_new(args.page, args.overwrite)
     if not args.quiet: _say(f'looking at every tile of {args.data} ...')
     import matplotlib.pyplot as plt
     from salt_identification.report import write_page
@@ -257,10 +265,12 @@ def _skipped(survey):
 
 # %% ../nbs/11_cli.ipynb #d7e62ea3
 def _announce(args, survey):
-    "Say what is trained on, and for how long"
+    "Say what is trained on, what of it is left out, and for how long"
     plan = args.steps and f'{args.steps} steps' or args.epochs and f'{args.epochs} epochs'
     trial = '' if plan else '; first a trial of how fast this machine is'
-    _say(f'training for {plan or f"{args.minutes or 30:g} minutes"} on {len(survey.ids)} tiles of {survey.path}{trial} ...')
+    n = len(survey.train if survey.skip_bad else survey.ids) # what cannot be used is known once the tiles are read
+    _skipped(survey)
+    _say(f'training for {plan or f"{args.minutes or 30:g} minutes"} on {n} tiles of {survey.path}{trial} ...')
 
 # %% ../nbs/11_cli.ipynb #43c37368
 _DEFAULTS = {flag[2:].replace('-', '_'): default for flag, _, default, _ in TRAIN_ARGS}
@@ -324,7 +334,7 @@ def _train(args):
     else:
         learners = [train_run(survey, args.out, fold=args.fold or 0, n_folds=args.n_folds, **kw)]
         runs = [Path(args.out)]
-    _skipped(survey)
+    if args.quiet: _skipped(survey)
     return _finish(args, runs, learners)
 
 # %% ../nbs/11_cli.ipynb #aed79a08
@@ -443,10 +453,21 @@ def _by_runtime(args):
 def _other_size(runs, survey):
     "Say it if tiles are of another size than those of the training"
     from salt_identification.learner import read_config, run_folders
-    size = read_config(run_folders(runs[0])[0])['size']
-    if tuple(size) == tuple(survey.size): return
-    tiles, learned = ('{}x{}'.format(*s) for s in (survey.size, size))
+    sizes = {tuple(read_config(r)['size']) for path in runs for r in run_folders(path)} - {tuple(survey.size)}
+    if not sizes: return
+    tiles, learned = ('{}x{}'.format(*s) for s in (survey.size, min(sizes)))
     _say(f'note: these tiles are {tiles}, those of the training {learned}; that is right only if a pixel shows as much of the ground. For larger pictures: saltid section')
+
+def _unfinished(paths):
+    "Say which runs have not come to their end, and what lies in a folder of runs and is not used"
+    from salt_identification.learner import list_runs, run_folders
+    for path in map(Path, paths):
+        runs = run_folders(path)
+        for r in runs:
+            if list_runs(r).get('note', [''])[0] == 'unfinished': _say(f'note: {r} was stopped before its end; go on with: saltid resume {_quote(r)}')
+        _fewer_folds(path, runs)
+        for folder in sorted({p.parent.parent for p in path.glob('*/*/config.json')} if runs[0] != path else ()):
+            _say(f'note: {folder} is a folder of runs in a folder of runs, and is left out; name it, too, if it is to have a say')
 
 # %% ../nbs/11_cli.ipynb #4654c9e3
 def _predict(args):
@@ -455,6 +476,7 @@ def _predict(args):
     _check_order(args.run, args.data)
     survey = Survey(args.data, args.skip_bad)
     if not args.quiet: _say(f'predicting {len(survey.test_ids)} tiles of {survey.path} ...')
+    if not args.quiet: _unfinished(args.run); _other_size(args.run, survey)
     from salt_identification.submission import predict_submission
     outs = dict(out=args.out, masks=args.masks, maps=args.maps, uncertainty=args.uncertainty)
     names = ('threshold', 'min_area', 'holes', 'tta', 'bs', 'overwrite', 'device', 'maps_type')
@@ -462,7 +484,6 @@ def _predict(args):
     with _bar('predicting', args.quiet) as progress:
         done = predict_submission(args.run, survey, progress=progress, **outs, **kw)
     _skipped(survey)
-    if not args.quiet: _other_size(args.run, survey)
     _give(args, vars(done) | outs, _predicted(done, *outs.values()))
     return 0
 
@@ -496,6 +517,7 @@ def _matching(files):
 def _section(args):
     "Predict sections of any size"
     from salt_identification.submission import predict_sections
+    if not args.quiet: _unfinished([args.run])
     names = ('maps', 'threshold', 'min_area', 'overlap', 'tta', 'bs', 'device', 'overwrite')
     with _bar('predicting', args.quiet) as progress:
         paths = predict_sections(args.run, _matching(args.files), args.out, progress=progress, **{n: getattr(args, n) for n in names})
@@ -519,7 +541,9 @@ def _section_parser(sub):
 # %% ../nbs/11_cli.ipynb #133db10e
 def _score(args):
     "Score a submission"
-    from salt_identification.files import new_file
+    from salt_identification.files import check_inputs, new_file
+    if args.tiles: check_inputs([args.submission, args.truth], args.tiles)
+    _check_new(args.tiles, args.overwrite)
     from salt_identification.submission import score_submission
     s = score_submission(args.submission, args.truth, tuple(args.size) if args.size else None)
     if args.tiles:
@@ -556,10 +580,11 @@ def _runs_parser(sub):
 def _export(args):
     "Write the nets of runs for another program"
     from salt_identification.export import export_run
-    from salt_identification.learner import run_folders
+    from salt_identification.learner import read_config, run_folders
     files = [str(export_run(r, args.to, args.int8, args.overwrite, args.data)) for r in run_folders(args.run)]
     runtime = args.to + ('-int8' if args.int8 else '')
-    _give(args, dict(files=files), '\n'.join([*files, f'next: saltid predict {_quote(args.run)} DATA --runtime {runtime} --out submission.csv']))
+    several = (read_config(run_folders(args.run)[0])['net']['config'].get('n_out') or 1) > 1
+    _give(args, dict(files=files), '\n'.join([*files, f'next: saltid predict {_quote(args.run)} DATA --runtime {runtime} {"--masks masks" if several else "--out submission.csv"}']))
     return 0
 
 def _export_parser(sub):
@@ -575,6 +600,7 @@ def _report(args):
     "Write the report of a run"
     from salt_identification.report import write_report
     _no_plots()
+    _check_new(args.out, args.overwrite)
     path = write_report(args.run, args.out, args.data, args.overwrite or not args.out, args.device)
     _give(args, dict(report=str(path)), f'report: {path}')
     return 0
@@ -590,6 +616,7 @@ def _report_parser(sub):
 def _explore(args):
     "Write a page to look at tiles one by one"
     from salt_identification.explore import write_gallery
+    _check_new(args.out, args.overwrite)
     path = write_gallery(args.run, args.out, args.data, args.n, args.overwrite)
     _give(args, dict(page=str(path)), f'page: {path} (open it in a browser)')
     return 0
@@ -607,6 +634,7 @@ def _compare(args):
     "Compare two runs"
     from salt_identification.files import new_file
     from salt_identification.report import compare_runs
+    _check_new(args.tiles, args.overwrite)
     c = compare_runs(args.a, args.b, args.data, args.device)
     if args.tiles:
         with new_file(args.tiles, args.overwrite) as f: c.tiles.to_csv(f, index=False, float_format='%.4f')

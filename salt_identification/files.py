@@ -28,7 +28,7 @@ def check_range(
     hi # Largest that is allowed
 ): # `value`
     "Give back `value` if it is a number from `lo` to `hi`, or say what was expected"
-    if not isinstance(value, Real): raise SaltError(f'{name} is {value!r}, expected a number from {lo} to {hi}')
+    if not isinstance(value, Real) or isinstance(value, bool): raise SaltError(f'{name} is {value!r}, expected a number from {lo} to {hi}')
     if not lo <= value <= hi: raise SaltError(f'{name} is {value}, expected {lo} to {hi}')
     return value
 
@@ -140,9 +140,15 @@ def _swap(part, path):
         shutil.rmtree(old, ignore_errors=True)
 
 # %% ../nbs/00_files.ipynb #db995421
-def _refuse_folder(path, overwrite):
+def _check_kinds(path, kinds):
+    "Only a folder that holds nothing but such files may be replaced"
+    odd = next((p for p in path.rglob('*') if p.is_file() and p.name[0] != '.' and p.suffix.lower() not in kinds), None)
+    if odd: raise SaltError(f'{path} holds {odd.name}, and only a folder of {", ".join(kinds)} files is replaced here; name another folder')
+
+def _refuse_folder(path, overwrite, kinds=None):
     "An empty folder may be filled, one that is in use may not"
     if not path.is_dir() or any(path.iterdir()): _refuse(path, overwrite, 'folder')
+    if kinds: _check_kinds(path, kinds)
     here = Path.cwd()
     if path.resolve() not in (here, *here.parents): return
     raise SaltError(f'{path} is the folder that you are in, or one above it; name a new one inside it')
@@ -151,17 +157,18 @@ def _refuse_folder(path, overwrite):
 @contextmanager
 def new_folder(
     path, # The folder to make
-    overwrite:bool=False # Replace a folder that is there
+    overwrite:bool=False, # Replace a folder that is there
+    kinds=None # Endings of the files that such a folder has, and no other, if it may be replaced: ('.png',); None for any
 ): # Path to fill; renamed to `path` at the end
     "Fill a folder whole or not at all"
     with _disk_errors(path):
         path = _behind(path)
-        _refuse_folder(path, overwrite)
+        _refuse_folder(path, overwrite, kinds)
         part = _aside(path)
         try:
             part.mkdir(parents=True)
             yield part
-            _refuse_folder(path, overwrite)
+            _refuse_folder(path, overwrite, kinds)
             _swap(part, path)
         finally: shutil.rmtree(part, ignore_errors=True)
 

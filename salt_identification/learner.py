@@ -356,9 +356,16 @@ def fit_minutes(self:SaltLearner,
     return self.fit_plan(plan, cycles, encoder_rate, PlanClock(plan, budget*.99, spent=spent), cbs)
 
 # %% ../nbs/08_learner.ipynb #3194f63f
+def _is_finished(run):
+    "Has the run come to its end?"
+    state = run/'last.safetensors'
+    return state.exists() and bool(read_numbers(state).get('finished'))
+
 def _check_out(out, overwrite):
     "Say it if a run cannot be put at `out`"
     if not out.exists() or out.is_dir() and not any(out.iterdir()): return
+    if (out/'last.safetensors').exists() and not overwrite and not _is_finished(out):
+        raise SaltError(f'{out} was stopped before its end; go on with: saltid resume {out}; or pass --overwrite (overwrite=True), or name another')
     if not overwrite: raise SaltError(f'{out} exists; pass --overwrite (overwrite=True), or name another')
     if (out/'config.json').exists(): return
     raise SaltError(f'{out} is no run, and only a run is overwritten; name another folder, or clear it yourself')
@@ -878,9 +885,9 @@ def _check_own(config, run, given, begun=False, call='resume_run'):
         f'again, in Python: {call}({str(run)!r}, {", ".join(f"{n}=..." for n in missing)})')
 
 # %% ../nbs/08_learner.ipynb #eb06dd91
-def _moved(learn, run, config):
+def _moved(survey, run, config):
     "Note where the survey of a run is now; the new config"
-    config = config | dict(survey=str(learn.dls.survey.path.resolve()))
+    config = config | dict(survey=str(as_survey(survey).path.resolve()))
     write_json(run/'config.json', config, overwrite=True)
     return config
 
@@ -895,11 +902,13 @@ def resume_run(
     "Go on with a run that was stopped"
     start, run, device = time.monotonic(), Path(run), check_device(device)
     config, state = read_config(run), _last(run)
-    if state and state[1]['finished']: return load_run(run, survey, device=device, **own)
+    if state and state[1]['finished']:
+        if survey is not None: _moved(survey, run, config)
+        return load_run(run, survey, device=device, **own)
     _check_own(config, run, own, begun=state is not None)
     for folder in (run, run/'snapshots'): sweep(folder)
     learn = _fresh({**config, 'weights': None} if state else config, run, survey, device, **own)
-    if survey is not None: config = _moved(learn, run, config)
+    if survey is not None: config = _moved(survey, run, config)
     if state: return _go_on(learn, run, config, *state, start, quiet)
     plan = None if config['train']['minutes'] else config.get('plan')
     return _begin(learn, run, config, start, quiet, plan and Plan(**plan))
@@ -980,15 +989,27 @@ def _line_of(run):
     net, data = config['net'], config['data']
     last = lambda c: float(h[c].iloc[-1]) if c in h and len(h) else math.nan
     score = last('mean_precision') if config['train'].get('keep') == 'last' else h.get('mean_precision', pd.Series(dtype=float)).max()
-    return dict(run=str(run), score=score, epochs=len(h), minutes=last('minutes'),
+    if (run/'cut.json').exists(): score = read_json(run/'cut.json')['score'] or score
+    note = 'unfinished' if (run/'last.safetensors').exists() and not _is_finished(run) else ''
+    return dict(run=str(run), note=note, score=score, epochs=len(h), minutes=last('minutes'),
         net=net['config'].get('encoder', net['kind']), loss=config['loss'], fold=data['fold'], seed=data['seed'])
 
 # %% ../nbs/08_learner.ipynb #a33c27af
+def _every_run(path):
+    "The runs at `path`, and those in the folders in it, such as recipes"
+    path = Path(path)
+    inner = [] if (path/'config.json').exists() else sorted(p.parent for p in path.glob('*/*/config.json'))
+    try: return [*run_folders(path), *inner]
+    except SaltError:
+        if not inner: raise
+        return inner
+
 def list_runs(
     path='runs' # A run, or a folder with runs in it
 )->pd.DataFrame: # One line a run
     "A table of runs: score, time, settings"
-    return pd.DataFrame([_line_of(run) for run in run_folders(path)])
+    t = pd.DataFrame([_line_of(run) for run in _every_run(path)])
+    return t if t.note.any() else t.drop(columns='note')
 
 # %% ../nbs/08_learner.ipynb #3650dd4b
 _SAME = dict(seed=0, grouped=True, bs=32, n_in=1)
@@ -1038,11 +1059,6 @@ def _train_fold(survey, run, minutes, fold, folds, overwrite, given):
     if overwrite or not (run/'config.json').exists():
         train_run(survey, run, minutes, fold=fold, n_folds=folds, overwrite=overwrite, **given)
     else: resume_run(run, survey, given.get('quiet', False), given.get('device'), **_parts_of(run, given))
-
-def _is_finished(run):
-    "Has the run come to its end?"
-    state = run/'last.safetensors'
-    return state.exists() and bool(read_numbers(state).get('finished'))
 
 # %% ../nbs/08_learner.ipynb #d368ee9d
 def cores()->int: # At least 1

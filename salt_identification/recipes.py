@@ -73,10 +73,24 @@ def _check_keys(where, table, known):
             f'it takes {", ".join(known)}'))
 
 # %% ../nbs/10a_recipes.ipynb #d6b5a4c8
+_SWITCHES = {n for fn in (train_run, salt_learner, Unet, tile_tfms) for n, p in inspect.signature(fn).parameters.items() if isinstance(p.default, bool)}
+_TABLES = 'affine', 'light', 'cutmix'
+
+def _check_values(where, table):
+    "Say it if a switch is neither on nor off, or a number out of its range"
+    for k, v in table.items():
+        if k in _SWITCHES and not isinstance(v, bool) and not (k in _TABLES and isinstance(v, dict)):
+            raise SaltError(f'{where} has {k} = {v!r}, expected true or false' + (', or a table' if k in _TABLES else ''))
+    for k, lo, hi in (('lr', 1e-8, 10), ('wd', 0, 10), ('dropout', 0, .99), ('encoder_rate', 0, 10), ('ema', 0, .99999)):
+        if k in table: check_range(f'{where}: {k}', table[k], lo, hi)
+    for k, lo, hi in (('cycles', 1, 1000), ('bs', 1, 4096)):
+        if k in table: check_whole(f'{where}: {k}', table[k], lo, hi)
+
 def _check_tfms(where, tfms):
     "Say it if no transforms can be made of `tfms`"
     if not isinstance(tfms, dict): raise SaltError(f'{where} has tfms = {tfms!r}, expected such as tfms.affine = true')
     _check_keys(f'{where} tfms', tfms, _arguments(tile_tfms))
+    _check_values(f'{where} tfms', tfms)
     for name, cls in (('affine', AffineTile), ('light', LightTile), ('cutmix', CutMixTile)):
         if isinstance(tfms.get(name), dict): _check_keys(f'{where} tfms.{name}', tfms[name], _arguments(cls))
     tile_tfms(**tfms)
@@ -104,6 +118,7 @@ def _check_turns(where, turns):
 def _read_plan(where, plan):
     "A plan with all its numbers"
     _check_keys(where, plan, [*PLAN_KEYS, *track_keys()])
+    _check_values(where, plan)
     _check_tfms(where, plan.get('tfms', {}))
     _check_turns(f'{where} turns', plan.get('turns', []))
     plan = dict(nets=1, folds=5, passes=0) | plan
@@ -117,6 +132,7 @@ def _read_track(where, track):
     "A track with its plans"
     if not isinstance(track, dict): raise SaltError(f'{where} is missing; copy it from one of the recipes that come along')
     _check_keys(where, track, ['plans', *track_keys()])
+    _check_values(where, track)
     _check_tfms(where, track.get('tfms', {}))
     plans = track.get('plans') or [{}]
     if not isinstance(plans, list): raise SaltError(f'{where}: plans is one table; write [[...]] with two brackets, for the first of a list')
@@ -524,4 +540,7 @@ def resume_recipe(
     if not (out/'recipe.json').exists(): raise SaltError(f'{out} holds no recipe; check the path')
     config = read_json(out/'recipe.json')
     _say(quiet)(_titled(config))
-    return _cook(survey_of(config, survey), out, config, start, check_device(device), quiet)
+    survey = survey_of(config, survey)
+    found = _cook(survey, out, config, start, check_device(device), quiet)
+    write_json(out/'recipe.json', read_json(out/'recipe.json') | dict(survey=str(survey.path.resolve())), overwrite=True)
+    return found

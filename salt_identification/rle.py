@@ -269,5 +269,5 @@ def masks_from_csv(
     masks = _decode_table(path, shape, column)
     if out is None: return masks
     check_inputs([path], out)
-    with new_folder(out, overwrite) as d: save_masks(list(masks), list(masks.values()), d)
+    with new_folder(out, overwrite, ('.png',)) as d: save_masks(list(masks), list(masks.values()), d)
     return Path(out)

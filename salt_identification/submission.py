@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,7 @@ def write_masks(
 )->Path: # `out`
     "Write masks as PNG files"
     _check_pairs(ids, masks)
-    with new_folder(out, overwrite) as d: save_masks(ids, masks, d)
+    with new_folder(out, overwrite, ('.png',)) as d: save_masks(ids, masks, d)
     return Path(out)
 
 # %% ../nbs/10_submission.ipynb #3a483a47
@@ -326,16 +327,18 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
     if not outs: raise SaltError('nothing to write; name a CSV (--out), or a folder for masks (--masks) or maps (--maps)')
     for p, kind in outs:
         is_a = 'folder' if p.is_dir() else 'file' if p.exists() else kind
+        if p.is_file() and p.suffix.lower() != '.csv': raise SaltError(f'{p} is no CSV, and only a CSV is replaced; name another')
         if is_a != kind: raise SaltError(f'{p} is a {is_a}, expected a {kind}; name another')
         if (any(p.iterdir()) if p.is_dir() else p.exists()) and not overwrite:
             raise SaltError(f'{p} exists; pass --overwrite (overwrite=True), or name another')
     _check_apart([p for p, _ in outs])
 
 # %% ../nbs/10_submission.ipynb #16f9bdd0
-def _check_one_class(learners, out):
-    "A submission is for one class"
+def _check_one_class(learners, out, threshold=None):
+    "A submission is for one class, and so is a threshold"
     n = max(getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') or 1 for l in learners)
     if out and n > 1: raise SaltError(f'the run has {n} classes, a submission and the list of doubts are for one; write masks instead (--masks DIR)')
+    if threshold is not None and n > 1: raise SaltError(f'the run has {n} classes, of which the most probable counts; leave out the threshold, which is for one')
 
 # %% ../nbs/10_submission.ipynb #69a439a2
 def _given(runs):
@@ -348,9 +351,23 @@ def _load(runs, device, out, threshold=None, min_area=None, loader=None, expecte
     "(learners, (threshold, min_area)): as given, else as found for the runs"
     given, ready = _given(runs)
     learners = given if ready else (loader or load_runs)(given, device)
-    _check_one_class(learners, out)
+    _check_one_class(learners, out, threshold)
     found = (.5, 0) if ready else find_cut(given, expected and threshold is None)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
+
+# %% ../nbs/10_submission.ipynb #a2c883c8
+def _run_paths(runs):
+    "Paths of the runs, unless they are learners already"
+    given, ready = _given(runs)
+    return [] if ready else given
+
+def _check_read(survey, runs, path, is_folder=False):
+    "What is written to `path` replaces nothing that is read, and does not change how the survey is read"
+    tables = [survey.path/f'{t}.csv' for t in ('train', 'depths', 'groups', 'sample_submission')]
+    check_inputs([*_read_from(survey), *_run_paths(runs), *tables], path)
+    bare = any(s and s.path == survey.path for s in survey.sources.values())
+    if is_folder and bare and survey.path.resolve() in Path(path).resolve().parents:
+        raise SaltError(f'{path} lies in the folder of the pictures, {survey.path}, and would be read along with them; name a folder elsewhere')
 
 # %% ../nbs/10_submission.ipynb #f81fdfd0
 def _views(runs, tta):
@@ -396,7 +413,7 @@ def _opened(outs, overwrite):
     "`outs` (a CSV, a folder of masks, one of maps, a CSV of doubts, or None each) to fill; renamed at the end, all or none"
     with ExitStack() as stack:
         enter = lambda p, new: stack.enter_context(new(p, overwrite)) if p else None
-        out, masks, maps, doubts = (enter(p, new) for p, new in zip(outs, (new_file, new_folder, new_folder, new_file)))
+        out, masks, maps, doubts = (enter(p, new) for p, new in zip(outs, (new_file, partial(new_folder, kinds=('.png',)), partial(new_folder, kinds=('.npy', '.json')), new_file)))
         for f in (out, doubts):
             if f: f.touch()
         yield out, masks, maps, doubts
@@ -454,7 +471,7 @@ def predict_submission(
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey; write a submission, masks, maps, and how doubtful they are"
     survey = as_survey(survey)
-    for folder in filter(None, (masks, maps)): check_inputs(_read_from(survey), folder)
+    for p in filter(None, (out, masks, maps, uncertainty)): _check_read(survey, runs, p, p in (masks, maps))
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     tta = _views(runs, tta)
     dtype = _map_type(maps_type, tta, bs)
@@ -495,11 +512,11 @@ def predict_sections(
     progress=None # Called with (done, all)
 )->list: # Paths of the masks
     "Predict sections of any size, and write their masks"
-    check_inputs(files, out)
+    check_inputs([*files, *_run_paths(runs)], out)
     bs = check_whole('bs', bs, 1, 4096)
     names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
     tta = _views(runs, tta)
-    with new_folder(out, overwrite) as d:
+    with new_folder(out, overwrite, ('.png', '.npy')) as d:
         for k, (name, file) in enumerate(names.items()):
             if progress: progress(k, len(names))
             probs = predict_section(learners, read_image(file), None, overlap, tta, bs)

@@ -378,7 +378,7 @@ def synth_survey(
     "Write a survey of synthetic tiles to `path`, in the layout of the challenge"
     n, seed, size = check_whole('n', n, 1, 1_000_000), check_whole('seed', seed, 0, 2**32 - 1), _pair(size)
     n_test = max(1, n//4) if n_test is None else check_whole('n_test', n_test, 0, 1_000_000)
-    with new_folder(path, overwrite) as root:
+    with new_folder(path, overwrite, ('.png', '.csv')) as root:
         train = _write_part(root, 'train', n, seed, size, n_classes)
         test = _write_part(root, 'test', n_test, seed, size, n_classes)
         _write_tables(root, train, test)

@@ -275,6 +275,8 @@ def _mask(img):
 # %% ../nbs/01_tiles.ipynb #12a77d0c
 def _image(img):
     "(H,W) uint8 from an open image"
+    if getattr(img, 'tag_v2', {}).get(339) in (2, (2,)) and img.mode == 'L':
+        raise SaltError('holds signed bytes, of which those below 0 would turn bright; add 128, and save it as 8-bit grey (tutorial 07)')
     if img.mode[0] not in 'FI': return np.asarray(img.convert('L'))
     a = np.asarray(img)
     if a.min() < 0: raise SaltError('holds numbers below 0, such as signed amplitudes; make bytes of them, with 0 in the middle (tutorial 07)')
@@ -791,7 +793,7 @@ class Audit:
 def __repr__(self:Audit):
     lines = [f'{k:>16}  {v}' for k, v in self.counts.items()]
     for what, found in (('problems', self.problems), ('remarks', self.remarks)):
-        lines += [f'\n{what}: {len(found) or "none"}', *[f'  {s}' for s in found[:20]]]
+        lines += [f'\n{what}: {len(found) or "none"}', *[f'  {s}' for s in found[:20]], *[f'  ... and {len(found) - 20} more']*(len(found) > 20)]
     return '\n'.join(lines)
 
 # %% ../nbs/01_tiles.ipynb #f1413378
@@ -825,8 +827,9 @@ def _look(s):
 
 # %% ../nbs/01_tiles.ipynb #cdf37172
 def _counts(s, classes):
-    "what -> number, the first lines of an audit"
-    counts = dict(labelled=len(s.ids), unlabelled=len(s.test_ids), size='{}x{}'.format(*s.size), mode=s._usual[1])
+    "what -> number, the first lines of an audit; tiles that can be used"
+    n, m = (sum(i not in s.skipped for i in ids) for ids in (s.ids, s.test_ids))
+    counts = dict(labelled=n, unlabelled=m, size='{}x{}'.format(*s.size), mode=s._usual[1])
     if classes: counts['empty masks'] = f'{classes[0]} ({classes[0]/sum(classes.values()):.1%})'
     if classes: counts['coverage classes'] = [classes[i] for i in range(11)]
     if s.depths: counts['depth'] = f'{min(s.depths.values()):g} to {max(s.depths.values()):g}'
@@ -839,6 +842,11 @@ def _in_colour(s):
     return mode[0] not in '1LIF' and any((a != a[...,:1]).any() for a in s._samples(mode, 'RGB'))
 
 # %% ../nbs/01_tiles.ipynb #06ba410e
+def _one_kind(s, classes):
+    "What to say of masks that are missing, or all alike"
+    if s.ids and not s.has_masks: yield f'the {len(s.ids)} labelled tiles have no masks, so nothing can be learned from them; expected train/masks, or rle_mask in train.csv'
+    if classes and classes[0] == sum(classes.values()): yield 'every mask is empty: a net would learn that there is no salt, and score 1.000; were they exported with all layers off?'
+
 def _gaps(numbers):
     "What to say of class numbers that leave others out between them, else ''"
     lost = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
@@ -854,7 +862,7 @@ def audit(
     s = Survey(as_survey(survey).path, skip_bad=True)
     odd, classes, numbers = _look(s)
     remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
-    remarks += filter(None, [_gaps(numbers)])
+    remarks += filter(None, [_gaps(numbers), *_one_kind(s, classes)])
     if _in_colour(s):
         remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')
     return Audit(s, _counts(s, classes), list(s.skipped.values()), remarks, odd)

@@ -280,7 +280,7 @@ def predict_survey(
         if value not in known: raise SaltError(f'{name} is {value!r}, expected one of {", ".join(known)}')
     pieces = (predict_tiles(learn, tiles, tta, bs) for tiles in survey.chunks(part, 8*bs))
     n = len(survey.test_ids if part == 'test' else survey.ids)
-    with new_folder(out, overwrite) as d: write_maps(d, pieces, n, MAP_TYPES[dtype], progress)
+    with new_folder(out, overwrite, ('.npy', '.json')) as d: write_maps(d, pieces, n, MAP_TYPES[dtype], progress)
     return open_maps(out)
 
 # %% ../nbs/09_tta.ipynb #e2c4551f
