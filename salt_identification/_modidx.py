@@ -1445,6 +1445,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'salt_identification.tiles._Pile.add': ('tiles.html#_pile.add', 'salt_identification/tiles.py'),
                                            'salt_identification.tiles._Pile.array': ( 'tiles.html#_pile.array',
                                                                                       'salt_identification/tiles.py'),
+                                           'salt_identification.tiles._all_chunks': ( 'tiles.html#_all_chunks',
+                                                                                      'salt_identification/tiles.py'),
                                            'salt_identification.tiles._array': ('tiles.html#_array', 'salt_identification/tiles.py'),
                                            'salt_identification.tiles._bare': ('tiles.html#_bare', 'salt_identification/tiles.py'),
                                            'salt_identification.tiles._binary': ('tiles.html#_binary', 'salt_identification/tiles.py'),

@@ -151,8 +151,13 @@ def _convert_parser(sub):
 # %% ../nbs/11_cli.ipynb #5cffc77a
 def _audit_neighbours(found, draw):
     "Count the tiles of an audit that touch, and draw their sections"
-    from salt_identification.neighbours import count_touching, show_sections, survey_neighbours
-    tiles, pairs = survey_neighbours(found.survey)
+    from salt_identification.neighbours import count_touching, show_sections, survey_groups, survey_neighbours
+    from salt_identification.files import SaltError
+    if (found.survey.path/'groups.csv').exists():
+        try: survey_groups(found.survey)
+        except SaltError as e: found.problems.append(str(e))
+    try: tiles, pairs = survey_neighbours(found.survey)
+    except SaltError: return # a part that cannot be read is among the problems
     found.counts['tiles that touch'] = count_touching(pairs, len(tiles))
     if draw and (pairs.side != 'crosses').any():
         show_sections(tiles, pairs)[0,0].figure.suptitle('sections, put together by their edges', fontsize=9)

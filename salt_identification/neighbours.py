@@ -360,7 +360,8 @@ def survey_groups(
     survey = as_survey(survey)
     if not hasattr(survey, '_groups'):
         parts = [survey.train, *_unlabelled(survey)]
-        pairs = known_neighbours(parts, margin=1.5)[['a','b']]
+        pairs = known_neighbours(parts, margin=1.5)
         named = pd.DataFrame(_named_groups(survey), columns=['a','b'])
-        survey._groups = group_tiles(sum(map(len, parts)), pd.concat([pairs, named]))[:len(survey.train)]
+        if len(named): pairs = pairs[pairs.margin > 3] # groups were named; what joins two of them must be sure
+        survey._groups = group_tiles(sum(map(len, parts)), pd.concat([pairs[['a','b']], named]))[:len(survey.train)]
     return survey._groups

@@ -359,6 +359,7 @@ def compare_runs(
     if survey is not None or configs[0]['survey'] == configs[1]['survey']: survey = survey_of(configs[0], survey)
     first, second = (held_out(r, survey, device) for r in (a, b))
     i, j = _paired(first, second)
+    if not np.array_equal(first.tiles.masks[i], second.tiles.masks[j]): raise SaltError('the runs were judged by different masks, so their scores cannot be compared; has the survey changed, or are there several classes in one?')
     ids, x, y = [first.tiles.ids[k] for k in i], first.scores[i], second.scores[j]
     t = pd.DataFrame(dict(id=ids, coverage=(first.tiles.masks[i] > 0).mean((1,2)), first=x, second=y, difference=y - x))
     mean, low, high = paired_difference(y, x, first._own_groups(i))

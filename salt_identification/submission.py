@@ -516,6 +516,7 @@ def predict_sections(
     bs = check_whole('bs', bs, 1, 4096)
     names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
     tta = _views(runs, tta)
+    for file in names.values(): read_image(file) # the last one may be damaged, and would be found after hours
     with new_folder(out, overwrite, ('.png', '.npy')) as d:
         for k, (name, file) in enumerate(names.items()):
             if progress: progress(k, len(names))

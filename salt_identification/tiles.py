@@ -813,17 +813,23 @@ def _twice(tiles, seen):
         if not flat: seen.setdefault(hashlib.blake2b(img.tobytes(), digest_size=16).digest(), []).append(id)
 
 # %% ../nbs/01_tiles.ipynb #400e4f6f
+def _all_chunks(s, lost):
+    "Pieces of both parts; why a part could not be read goes to `lost`"
+    for part, ids in (('train', s.ids), ('test', s.test_ids)):
+        try: yield from s.chunks(part) if ids else ()
+        except SaltError as e: lost.append(str(e))
+
 def _look(s):
-    "(what -> ids, tiles of each coverage class, class numbers of the masks) of an open survey"
-    odd, seen, classes, numbers = {}, {}, Counter(), set()
-    for tiles in (t for part, ids in (('train', s.ids), ('test', s.test_ids)) if ids for t in s.chunks(part)):
+    "(what -> ids, tiles of each coverage class, class numbers of the masks, parts that could not be read) of an open survey"
+    odd, seen, classes, numbers, lost = {}, {}, Counter(), set(), []
+    for tiles in _all_chunks(s, lost):
         for k, v in _odd(tiles).items(): odd.setdefault(k, []).extend(v)
         _twice(tiles, seen)
         if tiles.masks is None: continue
         classes.update(tiles.coverage_class.tolist())
         numbers.update(np.flatnonzero(np.bincount(tiles.masks.ravel())).tolist())
     odd['tiles with equal pixels'] = [i for g in seen.values() if len(g) > 1 for i in g]
-    return {k: v for k, v in odd.items() if v}, classes, numbers
+    return {k: v for k, v in odd.items() if v}, classes, numbers, lost
 
 # %% ../nbs/01_tiles.ipynb #cdf37172
 def _counts(s, classes):
@@ -860,12 +866,13 @@ def audit(
 )->Audit: # Printed, it is a page
     "Look at every tile of `survey` and say what is there, what cannot be used, and what is odd"
     s = Survey(as_survey(survey).path, skip_bad=True)
-    odd, classes, numbers = _look(s)
+    odd, classes, numbers, lost = _look(s)
+    if lost and len(lost) == bool(s.ids) + bool(s.test_ids): raise SaltError(lost[0])
     remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
     remarks += filter(None, [_gaps(numbers), *_one_kind(s, classes)])
     if _in_colour(s):
         remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')
-    return Audit(s, _counts(s, classes), list(s.skipped.values()), remarks, odd)
+    return Audit(s, _counts(s, classes), [*lost, *s.skipped.values()], remarks, odd)
 
 # %% ../nbs/01_tiles.ipynb #014f2c34
 def _show_classes(classes):
