@@ -618,6 +618,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                              'salt_identification.learner._own': ('learner.html#_own', 'salt_identification/learner.py'),
                                              'salt_identification.learner._parts_of': ( 'learner.html#_parts_of',
                                                                                         'salt_identification/learner.py'),
+                                             'salt_identification.learner._pixels_key': ( 'learner.html#_pixels_key',
+                                                                                          'salt_identification/learner.py'),
                                              'salt_identification.learner._plainly': ( 'learner.html#_plainly',
                                                                                        'salt_identification/learner.py'),
                                              'salt_identification.learner._plan': ('learner.html#_plan', 'salt_identification/learner.py'),

@@ -674,6 +674,13 @@ def _tiles_key(ids):
     "A short name for a set of tiles, in whatever order"
     return hashlib.sha256('\n'.join(sorted(map(str, ids))).encode()).hexdigest()[:16]
 
+def _pixels_key(tiles):
+    "A short name for the pixels of labelled tiles and their masks"
+    h = hashlib.blake2b(digest_size=8)
+    for pixels in (tiles.images, tiles.masks):
+        for k in range(0, len(pixels), 256): h.update(np.ascontiguousarray(pixels[k:k+256]))
+    return h.hexdigest()
+
 # %% ../nbs/08_learner.ipynb #7dd11082
 def _config(learn, train, parts):
     "All settings of a run, as JSON can say them; `train` are those of its course, `parts` what the user gave"
@@ -681,7 +688,7 @@ def _config(learn, train, parts):
     opts = dict(lr=learn.lr, wd=learn.wd, ema=getattr(find_ema(learn), 'decay', 0), clip=clip)
     survey, weights = learn.dls.survey, _source(parts.get('weights') or parts.get('pretrained'))
     where = dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, tiles=len(survey.train))
-    where |= dict(size=list(survey.size), held_out=_tiles_key(learn.dls.valid_tiles.ids))
+    where |= dict(size=list(survey.size), held_out=_tiles_key(learn.dls.valid_tiles.ids), pixels=_pixels_key(survey.train))
     return dict(where, data=learn.dls.settings, net=net_spec(learn.model), weights=weights,
         loss=loss_spec(learn.loss_func), precision=learn.precision, learner=opts, own=_own(learn, parts), train=train)
 
@@ -873,6 +880,8 @@ def _fresh(config, run, survey, device, net=None, **parts):
     set_seed(config['train']['seed'])
     learn = _from_config(config, net or make_net(config['net'], config['weights']), survey, device, run, **parts)
     _check_survey(learn, config, run)
+    if config.get('pixels') not in (None, _pixels_key(learn.dls.survey.train)):
+        raise SaltError(f'images or masks of survey {learn.dls.survey.path} are not those that run {run} began with; go on with the survey as it was, or train again')
     return learn
 
 # %% ../nbs/08_learner.ipynb #e11a15dc

@@ -327,7 +327,7 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
     if not outs: raise SaltError('nothing to write; name a CSV (--out), or a folder for masks (--masks) or maps (--maps)')
     for p, kind in outs:
         is_a = 'folder' if p.is_dir() else 'file' if p.exists() else kind
-        if p.is_file() and p.suffix.lower() != '.csv': raise SaltError(f'{p} is no CSV, and only a CSV is replaced; name another')
+        if kind == 'file' and p.is_file() and p.suffix.lower() != '.csv': raise SaltError(f'{p} is no CSV, and only a CSV is replaced; name another')
         if is_a != kind: raise SaltError(f'{p} is a {is_a}, expected a {kind}; name another')
         if (any(p.iterdir()) if p.is_dir() else p.exists()) and not overwrite:
             raise SaltError(f'{p} exists; pass --overwrite (overwrite=True), or name another')
