@@ -135,6 +135,7 @@ def _check_export(run, about, runtime):
 # %% ../nbs/10c_export.ipynb #1a6c2997
 def _ask(fn, size, x):
     "Logits of images by another program"
+    if list(x.shape[2:]) == list(size)[::-1] != list(size): raise SaltError(f'the export is for {size[0]}x{size[1]}, and a view that lays tiles on their side needs square ones; pass another tta (--tta flip), or predict with torch')
     if list(x.shape[2:]) != list(size):
         raise SaltError(f'tiles are {x.shape[2]}x{x.shape[3]}, the export is for {size[0]}x{size[1]}; predict them with torch, or train a run of that size')
     return torch.as_tensor(fn(np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32))).clone()

@@ -296,7 +296,8 @@ def _again(run, runs):
     "How to do it once more"
     recipe = Path(run)/'recipe.json'
     config = read_json(recipe) if recipe.exists() else read_config(runs[0])
-    line = _recipe_line(config) if recipe.exists() else f'saltid repeat "{runs[0]}" --out NEW'
+    new = lambda r: f'"NEW/{Path(r).name}"' if len(runs) > 1 else 'NEW'
+    line = _recipe_line(config) if recipe.exists() else '\n'.join(f'saltid repeat "{r}" --out {new(r)}' for r in runs)
     text = json.dumps(config, indent=1, default=str)
     return Html(f'<h2>Once more</h2><pre>{escape(line)}</pre><details><summary>All settings</summary><pre>{escape(text)}</pre></details>')
 
