@@ -235,7 +235,7 @@ def _outcome(runs, cuts):
     "What training came to, as numbers"
     from salt_identification.learner import list_runs
     rows = [row for r in runs for row in list_runs(r).to_dict('records')]
-    scores = [c['score'] for c in cuts if c['score'] is not None]
+    scores = [c['score'] for c in cuts]
     return dict(runs=[str(r) for r in runs], cuts=cuts, score=sum(scores)/len(scores) if scores else None,
         epochs=[r['epochs'] for r in rows], minutes=[r['minutes'] for r in rows])
 
@@ -254,11 +254,11 @@ def _finish(args, runs, learners=None):
     from salt_identification.submission import tune_run
     if not args.quiet: _say('choosing threshold and smallest area on the held-out tiles ...')
     cuts = [tune_run(r, l, device=args.device) for r, l in zip(runs, learners or [None]*len(runs))]
-    lines = [f'{r}: score {c["score"]:.4f} on its held-out fold, threshold {c["threshold"]:.2f}, '
-        f'smallest area {c["min_area"]}' for r, c in zip(runs, cuts) if c['score'] is not None]
+    several = any(c.get('classes', 1) > 1 for c in cuts)
+    how = lambda c: 'the most probable class of each pixel' if several else f'threshold {c["threshold"]:.2f}, smallest area {c["min_area"]}'
+    lines = [f'{r}: score {c["score"]:.4f} on its held-out fold, {how(c)}' for r, c in zip(runs, cuts)]
     where = Path(runs[0]).parent if len(runs) > 1 else runs[0]
-    several = len(cuts) > len(lines)
-    lines += ['several classes: the largest probability decides, so no threshold was chosen']*several + _reported(where, args)
+    lines += _reported(where, args)
     lines.append(f'next: saltid predict {_quote(where)} DATA {"--masks masks" if several else "--out submission.csv"}')
     _give(args, _outcome(runs, cuts), '\n'.join(lines))
     return 0

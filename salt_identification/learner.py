@@ -998,7 +998,8 @@ def _line_of(run):
     net, data = config['net'], config['data']
     last = lambda c: float(h[c].iloc[-1]) if c in h and len(h) else math.nan
     score = last('mean_precision') if config['train'].get('keep') == 'last' else h.get('mean_precision', pd.Series(dtype=float)).max()
-    if (run/'cut.json').exists(): score = read_json(run/'cut.json')['score'] or score
+    found = read_json(run/'cut.json').get('score') if (run/'cut.json').exists() else None
+    if found is not None: score = found
     note = 'unfinished' if (run/'last.safetensors').exists() and not _is_finished(run) else ''
     return dict(run=str(run), note=note, score=score, epochs=len(h), minutes=last('minutes'),
         net=net['config'].get('encoder', net['kind']), loss=config['loss'], fold=data['fold'], seed=data['seed'])

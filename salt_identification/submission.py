@@ -224,7 +224,8 @@ def score_submission(
 # %% ../nbs/10_submission.ipynb #0af132cc
 def _best(maps, masks):
     "The best cut as a dict; with several classes there is none to choose"
-    if maps.mean.shape[1] > 1: return dict(threshold=.5, min_area=0, score=None)
+    n = maps.mean.shape[1]
+    if n > 1: return dict(threshold=.5, min_area=0, score=float(tile_precision(to_masks(maps), masks, n).mean()), classes=n)
     c = best_cut(np.asarray(maps.mean[:,0]), masks)
     return dict(threshold=float(c.threshold), min_area=int(c.min_area), score=float(c.score))
 
