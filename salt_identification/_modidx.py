@@ -186,6 +186,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'salt_identification.cli._matching': ('cli.html#_matching', 'salt_identification/cli.py'),
                                          'salt_identification.cli._names': ('cli.html#_names', 'salt_identification/cli.py'),
                                          'salt_identification.cli._no_plots': ('cli.html#_no_plots', 'salt_identification/cli.py'),
+                                         'salt_identification.cli._no_salt': ('cli.html#_no_salt', 'salt_identification/cli.py'),
                                          'salt_identification.cli._other_size': ('cli.html#_other_size', 'salt_identification/cli.py'),
                                          'salt_identification.cli._outcome': ('cli.html#_outcome', 'salt_identification/cli.py'),
                                          'salt_identification.cli._plain': ('cli.html#_plain', 'salt_identification/cli.py'),

@@ -277,6 +277,11 @@ def _announce(args, survey):
     _skipped(survey)
     _say(f'training for {plan or f"{args.minutes or 30:g} minutes"} on {n} tiles of {survey.path}{trial} ...')
 
+def _no_salt(survey):
+    "Say it if no mask has any salt"
+    if survey.has_masks and not survey.train.masks.any():
+        _say('note: every mask is empty, so the net will learn that there is no salt, and score 1.000; were they exported with all layers off?')
+
 # %% ../nbs/11_cli.ipynb #43c37368
 _DEFAULTS = {flag[2:].replace('-', '_'): default for flag, _, default, _ in TRAIN_ARGS}
 
@@ -315,6 +320,7 @@ def _train_recipe(args):
     from salt_identification.tiles import Survey
     _check_recipe(args)
     survey = Survey(args.data, args.skip_bad)
+    if not args.quiet: _no_salt(survey)
     from salt_identification.recipes import run_recipe
     found = run_recipe(survey, args.out, args.recipe, args.minutes, args.weights, args.net, args.seed, args.device, args.quiet,
         args.overwrite)
@@ -328,7 +334,9 @@ def _train(args):
     from salt_identification.tiles import Survey
     if args.recipe: return _train_recipe(args)
     survey, kw = Survey(args.data, args.skip_bad), _train_options(args)
-    if not args.quiet: _announce(args, survey)
+    if not args.quiet:
+        _announce(args, survey)
+        _no_salt(survey)
     if args.folds and args.fold is not None:
         raise SaltError('--fold and --folds were both given; --folds trains all of them')
     if args.folds and args.n_folds != 5: raise SaltError('--folds says how many folds there are; leave out --n-folds')
@@ -481,7 +489,9 @@ def _predict(args):
     _check_order(args.run, args.data)
     survey = Survey(args.data, args.skip_bad)
     if not args.quiet: _say(f'predicting {len(survey.test_ids)} tiles of {survey.path} ...')
-    if not args.quiet: _unfinished(args.run); _other_size(args.run, survey)
+    if not args.quiet:
+        _unfinished(args.run)
+        _other_size(args.run, survey)
     from salt_identification.submission import predict_submission
     outs = dict(out=args.out, masks=args.masks, maps=args.maps, uncertainty=args.uncertainty)
     names = ('threshold', 'min_area', 'holes', 'tta', 'bs', 'overwrite', 'device', 'maps_type')
