@@ -181,7 +181,8 @@ def check_inputs(
     out = Path(out).resolve()
     for f in map(Path, inputs):
         if out in (f.resolve(), *f.resolve().parents):
-            raise SaltError(f'{out} holds {f.name}, which is read, and would be replaced; name another folder')
+            held = '' if f.resolve() == out else f' holds {f.name}, which'
+            raise SaltError(f'{out}{held} is read, and would be replaced; name another')
 
 # %% ../nbs/00_files.ipynb #4e3ea7ef
 _LEFT = re.compile(r'\..+-[0-9a-f]{8}\.tmp(\..+)?')
