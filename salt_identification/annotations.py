@@ -23,8 +23,8 @@ def _filled(points, shape):
     "(H,W) bool: the pixels whose centres lie in a polygon of (x, y) corners"
     numbers = np.asarray(points, float).ravel()
     if len(numbers) % 2 or len(numbers) < 6: raise SaltError(f'a polygon has {len(numbers)} coordinates; it needs an x and a y for each of three corners or more')
-    points = numbers.reshape(-1, 2)
-    return polygon2mask(shape, points[:,::-1] - .5)
+    if not np.isfinite(numbers).all(): raise SaltError('a polygon has a corner that is no number')
+    return polygon2mask(shape, numbers.reshape(-1, 2)[:,::-1] - .5)
 
 # %% ../nbs/01b_annotations.ipynb #da2f161c
 def _check_runs(segmentation, shape):
@@ -38,7 +38,9 @@ def _check_runs(segmentation, shape):
 def _coco_mask(segmentation, shape):
     "(H,W) bool of one annotation"
     if not segmentation: raise SaltError('an annotation has no outline, perhaps only a box; outline it, or delete it')
-    if isinstance(segmentation, list): return np.any([_filled(p, shape) for p in (segmentation if isinstance(segmentation[0], list) else [segmentation])], 0)
+    if isinstance(segmentation, list):
+        polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
+        return np.any([_filled(p, shape) for p in polygons], 0)
     _check_runs(segmentation, shape)
     counts = segmentation['counts']
     if not isinstance(counts, str): return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T > 0
@@ -53,6 +55,7 @@ def _number_of(name, classes):
     if len(classes) > 254: raise SaltError(f'there are {len(classes)} categories, more than the 254 that a mask can tell apart; name those that count (classes=, --classes)')
     raise SaltError(f'the category {name!r} is not among the classes {", ".join(classes)}; add it (classes=, --classes)')
 
+# %% ../nbs/01b_annotations.ipynb #fbe65781
 def _read_json(path, keys, what):
     "A JSON file that has `keys`, as one of `what` does"
     try: d = json.loads(Path(path).read_text(encoding='utf-8-sig'))
@@ -61,6 +64,7 @@ def _read_json(path, keys, what):
     if lost: raise SaltError(f'{path} is no file of {what}: it has no {lost[0]}; pass the file that the tool exported')
     return d
 
+# %% ../nbs/01b_annotations.ipynb #8c851844
 @contextmanager
 def _annotation(path, name):
     "Say which annotation cannot be understood"
@@ -69,6 +73,7 @@ def _annotation(path, name):
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as e:
         raise SaltError(f'{path}, {name} cannot be understood ({type(e).__name__}: {e}); export the file anew') from None
 
+# %% ../nbs/01b_annotations.ipynb #0a88e8e6
 def _by_name(pairs, where):
     "dict name -> mask; paths of any system, of which no two end in the same name"
     found = {}
@@ -86,19 +91,25 @@ def _class_names(classes, d):
     return [c['name'] for c in d['categories'] if c['id'] in used or c['name'] not in above]
 
 # %% ../nbs/01b_annotations.ipynb #b8601656
+def _blank(images, path):
+    "Empty masks of a COCO file's images, id -> (H,W) uint8"
+    masks = {}
+    for i in images:
+        lost = {'id', 'height', 'width', 'file_name'} - i.keys()
+        if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; export the file anew')
+        with _annotation(path, f'image {i["file_name"]}'): masks[i['id']] = np.zeros((int(i['height']), int(i['width'])), np.uint8)
+    return masks
+
 def coco_masks(
     path, # COCO's JSON file
     classes=None # Names in the order of their numbers, from 1; None for those of the file
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of a COCO file; where annotations overlap, the later one counts"
     d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
-    names, classes = {c['id']: c['name'] for c in d['categories']}, _class_names(classes, d)
-    for i in d['images']:
-        lost = {'id', 'height', 'width', 'file_name'} - i.keys()
-        if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; export the file anew')
-    masks = {i['id']: np.zeros((int(i['height']), int(i['width'])), np.uint8) for i in d['images']}
+    with _annotation(path, 'categories'): names, classes = {c['id']: c['name'] for c in d['categories']}, _class_names(classes, d)
+    masks = _blank(d['images'], path)
     for a in d['annotations']:
-        if a['image_id'] not in masks: raise SaltError(f'{path}: annotation {a.get("id")} is of image {a["image_id"]}, which is not in the file')
+        if a.get('image_id') not in masks: raise SaltError(f'{path}: annotation {a.get("id")} is of image {a.get("image_id")}, which is not in the file')
         m = masks[a['image_id']]
         with _annotation(path, f'annotation {a.get("id")}'):
             if a['category_id'] not in names: raise SaltError(f'category {a["category_id"]} is not in the file; add it to the categories')
@@ -127,7 +138,7 @@ def labelme_masks(
     pairs, classes = [], _class_names(classes or ('salt',), None)
     for path in sorted(Path(folder).glob('*.json')):
         d = _read_json(path, ['imageHeight', 'imageWidth', 'imagePath', 'shapes'], 'Labelme')
-        m = np.zeros((d['imageHeight'], d['imageWidth']), np.uint8)
+        with _annotation(path, 'size'): m = np.zeros((d['imageHeight'], d['imageWidth']), np.uint8)
         for k, s in enumerate(d['shapes'], 1):
             with _annotation(path, f'shape {k}'): m[_labelme_mask(s, m.shape)] = _number_of(s['label'], classes)
         with _annotation(path, 'imagePath'): pairs.append((d['imagePath'].strip(), m))
@@ -147,6 +158,13 @@ def _empty_like(path):
     try: return np.zeros(Image.open(path).size[::-1], np.uint8)
     except OSError: raise SaltError(f'{path} is no image; replace or remove it') from None
 
+def _fitting(mask, path):
+    "The mask of a picture, an empty one if there is none; it is as large as the picture"
+    empty = _empty_like(path)
+    if mask is None or mask.shape == empty.shape: return empty if mask is None else mask
+    (h, w), (a, b) = empty.shape, mask.shape
+    raise SaltError(f'{path.name} is {h}x{w}, its annotations say {a}x{b}; is this another copy of it, or are height and width swapped?')
+
 # %% ../nbs/01b_annotations.ipynb #6cf39889
 def survey_from_masks(
     masks:dict, # name of the image file -> (H,W) uint8, as `coco_masks` gives
@@ -159,10 +177,7 @@ def survey_from_masks(
     files = _pictures(images)
     lost = sorted(set(masks) - set(files))
     if lost: raise SaltError(f'{images} lacks {lost[0]} ({len(lost)} in all), which is annotated; check the folder')
-    every = {name: masks[name] if name in masks else _empty_like(p) for name, p in files.items()}
-    for name, m in every.items():
-        size = Image.open(files[name]).size[::-1]
-        if m.shape != size: raise SaltError(f'{name} is {size[0]}x{size[1]}, its annotations say {m.shape[0]}x{m.shape[1]}; is this another copy of it, or are height and width swapped?')
+    every = {name: _fitting(masks.get(name), p) for name, p in files.items()}
     several = max(map(np.max, every.values())) > 1
     with new_folder(out, overwrite, (*SUFFIXES, '.csv')) as d:
         for part in ('images', 'masks'): (d/'train'/part).mkdir(parents=True)

@@ -67,9 +67,8 @@ def _quote(path): return f'"{path}"' if ' ' in str(path) else str(path)
 
 def _check_new(path, overwrite):
     "Say it before the work, not after it, if a file is there that may not be replaced"
-    if overwrite or not path or not Path(path).exists(): return
-    from salt_identification.files import SaltError
-    raise SaltError(f'{path} exists; pass --overwrite, or name another')
+    from salt_identification.files import check_new
+    if path: check_new(path, overwrite)
 
 # %% ../nbs/11_cli.ipynb #ceee5dd4
 def _no_plots():
@@ -235,8 +234,7 @@ def _outcome(runs, cuts):
     "What training came to, as numbers"
     from salt_identification.learner import list_runs
     rows = [row for r in runs for row in list_runs(r).to_dict('records')]
-    scores = [c['score'] for c in cuts]
-    return dict(runs=[str(r) for r in runs], cuts=cuts, score=sum(scores)/len(scores) if scores else None,
+    return dict(runs=[str(r) for r in runs], cuts=cuts, score=sum(c['score'] for c in cuts)/len(cuts),
         epochs=[r['epochs'] for r in rows], minutes=[r['minutes'] for r in rows])
 
 # %% ../nbs/11_cli.ipynb #69bbdfbe
@@ -473,11 +471,11 @@ def _other_size(runs, survey):
 
 def _unfinished(paths):
     "Say which runs have not come to their end, and what lies in a folder of runs and is not used"
-    from salt_identification.learner import list_runs, run_folders
+    from salt_identification.learner import is_stopped, run_folders
     for path in map(Path, paths):
         runs = run_folders(path)
         for r in runs:
-            if list_runs(r).get('note', [''])[0] == 'unfinished': _say(f'note: {r} was stopped before its end; go on with: saltid resume {_quote(r)}')
+            if is_stopped(r): _say(f'note: {r} was stopped before its end; go on with: saltid resume {_quote(r)}')
         _fewer_folds(path, runs)
         for folder in sorted({p.parent.parent for p in path.glob('*/*/config.json')} if runs[0] != path else ()):
             _say(f'note: {folder} is a folder of runs in a folder of runs, and is left out; name it, too, if it is to have a say')
@@ -488,8 +486,8 @@ def _predict(args):
     from salt_identification.tiles import Survey
     _check_order(args.run, args.data)
     survey = Survey(args.data, args.skip_bad)
-    if not args.quiet: _say(f'predicting {len(survey.test_ids)} tiles of {survey.path} ...')
     if not args.quiet:
+        _say(f'predicting {len(survey.test_ids)} tiles of {survey.path} ...')
         _unfinished(args.run)
         _other_size(args.run, survey)
     from salt_identification.submission import predict_submission

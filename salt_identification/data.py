@@ -280,7 +280,7 @@ def salt_datablock(
     seed:int=0, # Same seed, same folds
     n_in:int=1, # Channels that the net takes
     stats:tuple=IMAGENET, # (mean, standard deviation) for normalisation
-    tfms=None, # Transforms of the training batches; None for `tile_tfms()`
+    tfms=None, # Transforms of the training batches, or a dict for `tile_tfms`; None for `tile_tfms()`
     groups=None, # As for `make_folds`
     leave_out=None # Names of tiles that are not learned from, but judged
 )->DataBlock: # For `dataloaders(tiles)`
@@ -288,7 +288,7 @@ def salt_datablock(
     known = _numbers(n_folds, fold, seed=seed, n_in=n_in)
     split = _splitter(known['fold'], known['n_folds'], known['seed'], groups, leave_out)
     return DataBlock(blocks=(TileBlock(known['n_in'], stats), TileMaskBlock()), get_items=Tiles.items, splitter=split,
-        batch_tfms=tile_tfms() if tfms is None else tfms)
+        batch_tfms=tile_tfms(**tfms or {}) if tfms is None or isinstance(tfms, dict) else tfms)
 
 # %% ../nbs/04_data.ipynb #cbf4492d
 def _parts(tiles, fold, n_folds, seed, groups=None, leave_out=None):
@@ -344,7 +344,6 @@ def salt_dataloaders(
     "Load a survey for training: all folds but `fold`, held out for validation"
     val_bs, survey = _numbers(n_folds, fold, val_bs=val_bs)['val_bs'], as_survey(survey)
     groups = survey_groups(survey) if grouped else None
-    if isinstance(tfms, dict): tfms = tile_tfms(**tfms)
     settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups, leave_out)
     block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms, groups, leave_out)
     dls = block.dataloaders(survey.train, device=device, bs=min(settings['bs'], len(train)),
@@ -385,6 +384,6 @@ def test_dl(self:SaltDataLoaders,
     **kwargs # For fastai's `test_dl`
 )->TileDL: # Without masks
     "A loader of tiles without masks, normalised as in training"
-    if isinstance(tiles, list) and tiles and isinstance(tiles[0], Tile): return super(SaltDataLoaders, self).test_dl(tiles, bs=bs or self.valid.bs, **kwargs)
-    if not isinstance(tiles, Tiles): tiles = Tiles(list(range(len(tiles))), check_bytes(tiles))
-    return super(SaltDataLoaders, self).test_dl(tiles.items(), bs=bs or self.valid.bs, **kwargs)
+    listed = isinstance(tiles, list) and tiles and isinstance(tiles[0], Tile)
+    if not listed and not isinstance(tiles, Tiles): tiles = Tiles(list(range(len(tiles))), check_bytes(tiles))
+    return super(SaltDataLoaders, self).test_dl(tiles if listed else tiles.items(), bs=bs or self.valid.bs, **kwargs)

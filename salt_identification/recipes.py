@@ -22,7 +22,7 @@ from . import __version__
 from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
 from .data import salt_dataloaders
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
-from .learner import (check_device, load_run, measure_speed, plan_jobs, salt_learner, survey_of,
+from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, plan_jobs, salt_learner, survey_of,
     train_folds, train_run, unseen_tiles, use_threads)
 from .metrics import ExpectedCut, best_cut, cross_cut, score_interval, tile_precision
 from .neighbours import known_neighbours, survey_groups
@@ -77,14 +77,12 @@ _SWITCHES = {n for fn in (train_run, salt_learner, Unet, tile_tfms) for n, p in 
 _TABLES = 'affine', 'light', 'cutmix'
 
 def _check_values(where, table):
-    "Say it if a switch is neither on nor off, or a number out of its range"
+    "Say it if a switch is neither on nor off, or a number of the course out of its range"
     for k, v in table.items():
         if k in _SWITCHES and not isinstance(v, bool) and not (k in _TABLES and isinstance(v, dict)):
             raise SaltError(f'{where} has {k} = {v!r}, expected true or false' + (', or a table' if k in _TABLES else ''))
-    for k, lo, hi in (('lr', 1e-8, 10), ('wd', 0, 10), ('dropout', 0, .99), ('encoder_rate', 0, 10), ('ema', 0, .99999)):
-        if k in table: check_range(f'{where}: {k}', table[k], lo, hi)
-    for k, lo, hi in (('cycles', 1, 1000), ('bs', 1, 4096)):
-        if k in table: check_whole(f'{where}: {k}', table[k], lo, hi)
+    for k, check in (('cycles', check_whole), ('encoder_rate', check_range)):
+        if k in table: check(f'{where}: {k}', table[k], *COURSE_LIMITS[k])
 
 def _check_tfms(where, tfms):
     "Say it if no transforms can be made of `tfms`"
@@ -215,7 +213,7 @@ _COURSE = 'cycles', 'encoder_rate'
 def _learner(survey, args, folds, seed, device):
     "A learner as training will make it, of fold 0"
     data = {k: args[k] for k in ('bs', 'grouped', 'leave_out') if k in args}
-    dls = salt_dataloaders(survey, 0, folds, tfms=tile_tfms(**args.get('tfms', {})), seed=seed, device=device, **data)
+    dls = salt_dataloaders(survey, 0, folds, tfms=args.get('tfms'), seed=seed, device=device, **data)
     return salt_learner(dls, **{k: v for k, v in args.items() if k not in (*_COURSE, *data, 'tfms')})
 
 # %% ../nbs/10a_recipes.ipynb #88835448

@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from skimage.measure import label
 from skimage.morphology import area_closing
 
-from .files import SaltError, check_inputs, check_range, check_whole, new_file, new_folder, read_json, read_table, write_json
+from .files import SaltError, check_inputs, check_new, check_range, check_whole, new_file, new_folder, read_json, read_table, write_json
 from .learner import SaltLearner, load_run, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
@@ -330,8 +330,7 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
         is_a = 'folder' if p.is_dir() else 'file' if p.exists() else kind
         if kind == 'file' and p.is_file() and p.suffix.lower() != '.csv': raise SaltError(f'{p} is no CSV, and only a CSV is replaced; name another')
         if is_a != kind: raise SaltError(f'{p} is a {is_a}, expected a {kind}; name another')
-        if (any(p.iterdir()) if p.is_dir() else p.exists()) and not overwrite:
-            raise SaltError(f'{p} exists; pass --overwrite (overwrite=True), or name another')
+        check_new(p, overwrite)
     _check_apart([p for p, _ in outs])
 
 # %% ../nbs/10_submission.ipynb #16f9bdd0
