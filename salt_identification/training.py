@@ -136,6 +136,12 @@ class GPUAutocast(MixedPrecision):
     def release(self):
         if getattr(self, 'inside', False): self.autocast.__exit__(None, None, None)
         self.inside = False
+    @property
+    def scale(self):
+        scaler = getattr(self.learn, 'scaler', None)
+        return scaler.get_scale() if scaler is not None and scaler.is_enabled() else None
+    @scale.setter
+    def scale(self, v): self.kwargs['init_scale'] = v
 
 # %% ../nbs/07a_training.ipynb #9341b6c2
 def precision_cbs(
@@ -321,6 +327,16 @@ def find_ema(
     "The `EMA` of a learner"
     return next((c for c in learn.cbs if isinstance(c, EMA)), None)
 
+# %% ../nbs/07a_training.ipynb #d4d014c1
+def _half(learn):
+    "The `GPUAutocast` of a learner, or None"
+    return next((c for c in learn.cbs if isinstance(c, GPUAutocast)), None)
+
+def _scale(learn):
+    "The factor of the loss, if there is one, as a dict"
+    half = _half(learn)
+    return dict(scale=half.scale) if half and half.scale else {}
+
 # %% ../nbs/07a_training.ipynb #184260fc
 def pack_state(
     learn:Learner # The learner
@@ -332,7 +348,7 @@ def pack_state(
     mean = {f'ema.{k}': v for k, v in ema.mean.items()} if ema and ema.mean else {}
     opt, groups = _pack_opt(learn.opt) if learn.opt else ({}, [])
     tensors = {**net, **mean, **opt, 'rng': torch.get_rng_state()}
-    numbers = dict(position=position, groups=groups, ema_steps=ema.steps if ema else 0)
+    numbers = dict(position=position, groups=groups, ema_steps=ema.steps if ema else 0, **_scale(learn))
     return {k: v.detach().clone().contiguous() for k, v in tensors.items()}, numbers
 
 # %% ../nbs/07a_training.ipynb #05d4a3fb
@@ -354,6 +370,7 @@ def unpack_state(
     learn.model.load_state_dict(part_of(tensors, 'net.'))
     ema = find_ema(learn)
     if ema: ema.mean, ema.raw, ema.steps = part_of(tensors, 'ema.') or None, None, numbers['ema_steps']
+    if 'scale' in numbers and _half(learn): _half(learn).scale = numbers['scale']
     if numbers['groups']:
         if not learn.opt: learn.create_opt()
         opt = {k: v for k, v in tensors.items() if k.startswith('opt.')}
