@@ -1,11 +1,14 @@
 """What is each ingredient worth? Trains the base and one change at a time, and compares them tile by tile.
 
-    python benchmarks/ablate.py DATA --out DIR [--weights FILE] [--others FILE ...] [--minutes 8] [--seeds 0] [--only NAME ...]
+    python benchmarks/ablate.py DATA --out DIR [--weights FILE] [--others FILE ...] [--minutes 8] [--seeds 0] [--only NAME ...] [--with JSON]
 
 One run at a time; a run that is done is kept, one that was stopped goes on. Every run is a line of `benchmarks/runs.csv`
 (also the bad ones), and the table in `DIR/ablations.md` is made anew after each. Runs by `--steps` do not depend on how
 busy the machine is; those by `--minutes` count what a slower step costs. The grouped fifth of the labelled tiles that
 `kept_out.py` names is in no run at all: no choice may be made on it.
+
+`--with` changes the base itself, as JSON; that of an `hour` with weights: --with '{"tfms": {"affine": true, "light": true, "cutmix": true}}'.
+Give it an `--out` of its own. On a GPU, where there is one, all of this runs there, in a fraction of the time.
 
 `--others` are weights of other encoders, each a change of its own, named by its encoder. `--same-folds` keeps the folds of
 seed 0 for every seed, so that two seeds differ by the training alone: give it a `--out` of its own. The config.json of each run
@@ -183,7 +186,7 @@ def write(out, track, how, path=HERE/'ABLATIONS.md'):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights'); p.add_argument('--minutes', type=float, default=8.); p.add_argument('--steps', type=int)
-    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--others', nargs='+', default=[]); p.add_argument('--same-folds', action='store_true'); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
+    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--others', nargs='+', default=[]); p.add_argument('--same-folds', action='store_true'); p.add_argument('--with', dest='more', type=json.loads, default={}); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
     o = p.parse_args()
     if o.same_folds: data.make_folds = lambda tiles, n_folds, seed, groups, dealt=data.make_folds: dealt(tiles, n_folds, 0, groups)
     remark = KEPT_OUT + SAME_FOLDS*o.same_folds
@@ -192,6 +195,7 @@ def main():
     small = only(survey, ~kept_out(survey))
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
+    BASES[track] = BASES[track] | o.more
     some = variants(track, o.others) | {'doubtful labels left out': BASES[track] | dict(leave_out=doubtful(small.train))}
     wanted = {n: a for n, a in some.items() if not o.only or n in o.only or n == 'base'}
     for seed in o.seeds:

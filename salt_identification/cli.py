@@ -206,7 +206,7 @@ TRAIN_ARGS = [
     ('--encoder-rate', float, 1., 'share of the learning rate for the encoder'),
     ('--attention', str, None, 'scse or self; none unless told'),
     ('--dropout', float, None, 'share of dropout in the decoder; none unless told'),
-    ('--loss', str, 'bce>lovasz@0.5', 'such as bce, focal, bce+0.5*dice, bce>lovasz@0.4'),
+    ('--loss', str, 'bce>symlovasz@0.5', 'such as bce, focal, bce+0.5*dice, bce>lovasz@0.4'),
     ('--lr', float, 2e-3, 'highest learning rate'),
     ('--wd', float, 1e-2, 'weight decay'),
     ('--ema', float, .99, 'share of the averaged weights that a step keeps; 0 for no average'),

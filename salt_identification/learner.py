@@ -262,7 +262,7 @@ def _check_batch(n, size):
 def salt_learner(
     dls:SaltDataLoaders, # From `salt_dataloaders`
     net=None, # Name of an encoder, 'unet34', or a net of your own; None for a narrow one ('slim32')
-    loss='bce>lovasz@0.5', # As for `make_loss`
+    loss='bce>symlovasz@0.5', # As for `make_loss`
     lr:float=2e-3, # Learning rate at its highest
     wd:float=1e-2, # Weight decay
     ema:float=.99, # Share of the averaged weights that a step keeps; 0 for no average
