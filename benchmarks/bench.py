@@ -422,7 +422,7 @@ def section(got):
     rows = [f'| `{k}` | {why[k] if got[k] is None else f"{got[k]:.3g}"} | {"<=" if k in LESS else ">="} {aim} | {verdict(k, got)} |' for k, aim in aims(got['amx']).items() if k in got]
     once, failed = singles(d), [f'- `{part}` failed: {d[part]["failed"].splitlines()[-1]}' for part in PARTS if 'failed' in d.get(part, {})]
     notes = ['Our net is a smaller one than those of the peers, so their times over ours are fair only where `score_kept` is 0 or more.', *([f'One call only (n=1): {", ".join(once)}.'] if once else [])]
-    return '\n'.join([f'## Speed ({d["date"]})', '', f'`{d["command"]}`, {d["minutes"]:.0f} minutes, on the CPU. Machine: {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB; '
+    return '\n'.join([f'## Speed ({d["date"]}, {m["cpu"]})', '', f'`{d["command"]}`, {d["minutes"]:.0f} minutes, on the CPU. Machine: {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB; '
         + ', '.join(f'{k} {v}' for k, v in d['versions'].items()) + '; seed 0. Seconds and spreads: `latest.json`. ' + ' '.join(notes), '', '| key | measured | aim | |', '|---|---|---|---|', *rows, '', *failed, *['']*bool(failed)])
 
 def write_section(text, path=HERE/'RESULTS.md'):
