@@ -145,9 +145,10 @@ def test_by_hand(real):
     with learn.no_bar(): preds, targs = learn.get_preds()
     assert len(preds) == len(targs)
 
-def test_folds(real, tmp_path):
-    "Nets of several folds, and their mean as a submission"
-    runs = train_folds(real, tmp_path/'folds', 3, nets=2, epochs=2, net='slim8', bs=8, quiet=True)
+@pytest.mark.parametrize('jobs', [None, 2])
+def test_folds(real, tmp_path, jobs):
+    "Nets of several folds, one after the other or side by side on one card, and their mean as a submission"
+    runs = train_folds(real, tmp_path/'folds', 3, nets=2, epochs=2, net='slim8', bs=8, quiet=True, jobs=jobs)
     assert len(runs) == 2
     predict_submission(runs, real, tmp_path/'submission.csv')
     ids, masks = read_submission(tmp_path/'submission.csv', (101,101))
