@@ -359,7 +359,7 @@ def _train_parser(sub):
     p.add_argument('--fold', type=int, help='the fold, or part of the tiles, that is not learned from but judges; 0 unless told')
     p.add_argument('--n-folds', type=int, default=5, help='how many folds the tiles are dealt into')
     p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
-    p.add_argument('--jobs', type=int, help='with --folds, how many to train at a time; one a core unless told')
+    p.add_argument('--jobs', type=int, help='with --folds, how many to train at a time; one a core, or one on a GPU, unless told')
     for flag, kind, default, text in TRAIN_ARGS:
         p.add_argument(flag, type=kind, default=default, help=text, action=_Noted)
     p.add_argument('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, such as a review list')

@@ -10,6 +10,7 @@ __all__ = ['IMAGENET', 'Tile', 'make_folds', 'tile_stats', 'NormTile', 'to_input
 import random
 from collections import namedtuple
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import torch
@@ -177,6 +178,13 @@ def get_idxs(self:TileDL)->list: # Indices of tiles
     size = self.pass_steps*self.bs
     return [i for k in range(a//size, -(-b//size)) for i in self.order(k)[max(0, a - k*size):b - k*size]]
 
+# %% ../nbs/04_data.ipynb #63c133f7
+@cache
+def _seeder():
+    "What seeds torch: without a card, the processor's numbers alone"
+    cards = torch.cuda, torch.xpu, torch.backends.mps
+    return torch.manual_seed if any(c.is_available() for c in cards) else torch.default_generator.manual_seed
+
 # %% ../nbs/04_data.ipynb #28f7e2a0
 @contextmanager
 def _random_state(seed):
@@ -184,7 +192,7 @@ def _random_state(seed):
     was = random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            _seeder()(seed)
             random.seed(seed)
             yield
     finally: random.setstate(was)

@@ -36,12 +36,17 @@ def _classes(x, name, n_classes):
 
 # %% ../nbs/07_metrics.ipynb #5a4c387a
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:,None], axis=1).sum(1, dtype=np.uint8)
-_count_bits = getattr(np, 'bitwise_count', _BITS.__getitem__)
+_count_bits, _WORD = (np.bitwise_count, np.uint64) if hasattr(np, 'bitwise_count') else (_BITS.__getitem__, np.uint8)
+
+def _packed(x):
+    "Pixels (N,H,W) as bits, 1 for those that are not 0, each tile in whole words"
+    rows = np.packbits(x.flatten(1).numpy(), axis=1)
+    return np.pad(rows, ((0,0), (0, -rows.shape[1] % 8))).view(_WORD)
 
 def _overlaps(a, b):
     "(N,3) int64, pixels (N,H,W) that are not 0 in both, in `a`, in `b`"
     if a.device.type != 'cpu': return torch.stack([o.sum((1,2)) for o in ((a != 0) & (b != 0), a != 0, b != 0)], 1)
-    p, q = (np.packbits(o.flatten(1).numpy(), axis=1) for o in (a, b))
+    p, q = _packed(a), _packed(b)
     return torch.as_tensor(np.stack([_count_bits(o).sum(1, dtype=np.int64) for o in (p & q, p, q)], 1))
 
 # %% ../nbs/07_metrics.ipynb #85d8e575
