@@ -196,10 +196,11 @@ def by_coverage(
     return pd.DataFrame(rows, columns=['coverage', 'tiles', 'score', 'lost'])
 
 # %% ../nbs/10b_report.ipynb #98d3310d
-def _measured(seen):
+def _measured(seen, nets=1):
     "The score of held-out tiles, and how far it can be believed"
     n, groups = len(seen.scores), seen._own_groups()
-    said, flatters = f'Score <b>{seen.scores.mean():.3f}</b> on {n} held-out tiles', 'The best epoch and the cut were chosen on the same tiles, so it flatters a little.'
+    said, one = f'Score <b>{seen.scores.mean():.3f}</b> on {n} held-out tiles', ', one for all nets,' if nets > 1 else ''
+    flatters = f'The best epoch and the cut{one} were chosen on the same tiles, so it flatters a little.'
     if n < 2: return f'{said}: too few to say more. {flatters}'
     low, high = score_interval(seen.scores, groups)
     kin = '' if seen.groups is None or groups is not None else ' All of them belong together (groups.csv), so the truth may lie further off.'
@@ -215,7 +216,7 @@ def _estimated(e):
 def _outcome(run, seen):
     "The score in a sentence"
     estimate = Path(run)/'estimate.json'
-    text = _estimated(read_json(estimate)) if estimate.exists() else _measured(seen)
+    text = _estimated(read_json(estimate)) if estimate.exists() else _measured(seen, len(run_folders(run)))
     empty = tile_precision(np.zeros_like(seen.tiles.masks), seen.tiles.masks, max(1, seen.probs.shape[1])).mean()
     return Html(f'<p class="lead">{text}</p><p>Predicting nothing scores {empty:.3f} on them.</p>')
 
