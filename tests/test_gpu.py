@@ -1,6 +1,4 @@
 "What a GPU does otherwise than a processor; skipped where there is none"
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -156,8 +154,8 @@ def test_folds(wide, tmp_path, jobs):
 
 @pytest.mark.parametrize('recipe', ['quick', 'hour'])
 def test_recipe(wide, tmp_path, recipe):
-    "A recipe of its own length keeps to its time"
-    start = time.monotonic()
+    "A recipe plans for the time that it was given, and goes the whole way"
     found = run_recipe(wide, tmp_path/'out', recipe, minutes=.5, weights='none', quiet=True)
-    assert time.monotonic() - start < 60
+    plan = read_json(tmp_path/'out'/'recipe.json')
+    assert 0 < plan['train_minutes'] < .5 and plan['late_minutes'] < .5
     assert 0 <= found.low <= found.score <= found.high <= 1 and (tmp_path/'out'/'submission.csv').exists()
