@@ -39,8 +39,10 @@ import machine
 from kept_out import kept_out
 
 HERE = Path(__file__).resolve().parent
-STRONG = dict(affine=dict(rotate=10., scale=.25, shift=.1, shear=.2, p=.85), light=dict(brightness=.12, contrast=.3, p=.8))
-BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>lovasz@0.33', encoder_rate=.33, tfms=dict(affine=True, light=True)),
+STRONG = dict(affine=dict(rotate=10., scale=.25, shift=.1, shear=.2, p=.85),
+    light=dict(brightness=.12, contrast=.3, p=.8))
+BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>lovasz@0.33', encoder_rate=.33,
+    tfms=dict(affine=True, light=True)),
     random=dict(net='slim32', loss='bce>lovasz@0.5', tfms=dict(affine=True, light=True)))
 JUDGE = 'expected' # ExpectedCut(1, 0); before 2026-11-26 a cut chosen on other tiles, and judged.json had no such key
 KEPT_OUT = 'trained on the survey without the fifth that kept_out.py names: load_run without that survey holds out other tiles than this run did'
@@ -49,28 +51,40 @@ def changes(base):
     "name -> what changes; a loss that switches does so where that of `base` does, so that one thing changes at a time"
     at = base['loss'].partition('@')[2] or '0.5'
     return {
-        'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)), 'affine and light': dict(tfms=dict(affine=True, light=True)),
-        'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)), 'CutMix': dict(tfms=dict(affine=True, light=True, cutmix=True)), 'no augmentation': dict(tfms=dict(flip=False)),
-        'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'), 'Lovasz from the start': dict(loss='lovasz'), 'Lovasz from 2/3': dict(loss='bce>lovasz@0.67'),
-        'symmetric Lovasz': dict(loss=f'bce>symlovasz@{at}'), 'Lovasz with ReLU': dict(loss=f'bce>lovasz(act=relu)@{at}'), 'BCE, then Lovasz and BCE': dict(loss=f'bce>lovasz+0.5*bce@{at}'),
-        'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'), 'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
+        'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)),
+        'affine and light': dict(tfms=dict(affine=True, light=True)),
+        'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)),
+        'CutMix': dict(tfms=dict(affine=True, light=True, cutmix=True)), 'no augmentation': dict(tfms=dict(flip=False)),
+        'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'),
+        'Lovasz from the start': dict(loss='lovasz'), 'Lovasz from 2/3': dict(loss='bce>lovasz@0.67'),
+        'symmetric Lovasz': dict(loss=f'bce>symlovasz@{at}'),
+        'Lovasz with ReLU': dict(loss=f'bce>lovasz(act=relu)@{at}'),
+        'BCE, then Lovasz and BCE': dict(loss=f'bce>lovasz+0.5*bce@{at}'),
+        'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'),
+        'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
         'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
-        'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True), 'presence loss': dict(loss=f'bce+0.1*presence>lovasz+0.1*presence@{at}'),
+        'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True),
+        'presence loss': dict(loss=f'bce+0.1*presence>lovasz+0.1*presence@{at}'),
         'coordinate channels': dict(coords=True), 'MixUp': dict(cbs=[MixUp(.4)]),
-        'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.), 'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
-        'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.), 'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
+        'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.),
+        'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
+        'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.),
+        'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
 
-ONLY_RANDOM = {'slim24': dict(net='slim24'), 'slim48': dict(net='slim48'), 'ResNet18': dict(net='resnet18'), 'Unet34': dict(net='unet34', attention=None, dropout=0.)}
+ONLY_RANDOM = {'slim24': dict(net='slim24'), 'slim48': dict(net='slim48'), 'ResNet18': dict(net='resnet18'),
+    'Unet34': dict(net='unet34', attention=None, dropout=0.)}
 
 def settled(args):
     "Arguments with the defaults of what is not said, so that one that says a default is known as no change"
-    defaults = {k: p.default for fn in (Unet, salt_learner, train_run) for k, p in inspect.signature(fn).parameters.items()}
+    defaults = {k: p.default for fn in (Unet, salt_learner, train_run)
+        for k, p in inspect.signature(fn).parameters.items()}
     return defaults | args
 
 def variants(track, others=()):
     "name -> arguments; what changes nothing in the base is left out"
     base = BASES[track]
-    some = changes(base) | (ONLY_RANDOM if track == 'random' else {}) | {n: dict(weights=f, net=n) for f in others for n in [guess_encoder(f)]}
+    some = changes(base) | (ONLY_RANDOM if track == 'random' else {}) | {n: dict(weights=f, net=n)
+        for f in others for n in [guess_encoder(f)]}
     return dict(base=base) | {n: base | c for n, c in some.items() if settled(base | c) != settled(base)}
 
 def doubtful(tiles):
@@ -80,7 +94,8 @@ def doubtful(tiles):
 
 def said(args):
     "Arguments as a line of the table of runs says them"
-    short = dict(weights=lambda v: Path(v).name, leave_out=lambda v: f'{len(v)} tiles', cbs=lambda v: [type(c).__name__ for c in v], net=lambda v: v if isinstance(v, str) else type(v).__name__)
+    short = dict(weights=lambda v: Path(v).name, leave_out=lambda v: f'{len(v)} tiles',
+        cbs=lambda v: [type(c).__name__ for c in v], net=lambda v: v if isinstance(v, str) else type(v).__name__)
     return json.dumps({k: short.get(k, lambda v: v)(v) for k, v in args.items()}, default=str)
 
 def note(row, path):
@@ -89,7 +104,8 @@ def note(row, path):
     rows = list(csv.DictReader(path.open(newline=''))) if path.exists() else []
     if row in rows: return
     with new_file(path, overwrite=True) as f, f.open('w', newline='') as g:
-        w = csv.DictWriter(g, list(dict.fromkeys(k for r in [*rows, row] for k in r)), restval=''); w.writeheader(); w.writerows([*rows, row])
+        w = csv.DictWriter(g, list(dict.fromkeys(k for r in [*rows, row] for k in r)), restval='')
+        w.writeheader(); w.writerows([*rows, row])
 
 def only(survey, places):
     "The survey with the labelled tiles at `places` alone, their groups known"
@@ -122,7 +138,8 @@ def finish(run, survey, seed, length, args, remark=None):
     if (run/'config.json').exists(): resume_run(run, survey, quiet=True, cbs=args.get('cbs'))
     else: train_run(survey, run, seed=seed, keep='last', quiet=True, **length, **args)
     config = read_json(run/'config.json')
-    if remark and config.get('note') != remark: write_json(run/'config.json', config | dict(note=remark), overwrite=True)
+    if remark and config.get('note') != remark:
+        write_json(run/'config.json', config | dict(note=remark), overwrite=True)
     return config
 
 def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
@@ -130,7 +147,8 @@ def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
     run = folder_of(out, track, name, seed)
     if (run/'config.json').exists():
         was = read_json(run/'config.json')['train']
-        assert all(was[k] == v for k, v in length.items()), f'{run} was begun with another length; give this one an --out of its own'
+        assert all(was[k] == v
+            for k, v in length.items()), f'{run} was begun with another length; give this one an --out of its own'
     if judged(run): return
     before = read_json(run/'judged.json') if (run/'judged.json').exists() else None
     again = ', judged again' if before else ''
@@ -139,9 +157,11 @@ def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
     ids, groups, best, plain = judge(run, survey)
     assert not before or before['ids'] == ids, f'{run} held out other tiles when it was judged before; use the arguments of that time (--same-folds?)'
     steps = read_numbers(run/'last.safetensors')['plan']['ends'][-1] # as carried out, which a run of minutes may not have planned at first
-    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name, seed=seed, steps=steps, settings=said(args), precision=config['precision'],
+    note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name,
+        seed=seed, steps=steps, settings=said(args), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}', judge=JUDGE), csv_path)
-    write_json(run/'judged.json', dict(track=track, name=name, seed=seed, judge=JUDGE, ids=ids, groups=groups, cut=best.tolist(), plain=plain.tolist()), overwrite=True)
+    write_json(run/'judged.json', dict(track=track, name=name, seed=seed, judge=JUDGE, ids=ids, groups=groups,
+        cut=best.tolist(), plain=plain.tolist()), overwrite=True)
 
 def compared(out, track):
     "(scores of the base by seed, [(name, difference, low, high, seeds)], the best first), paired by tile, neighbours together; runs that were judged otherwise are left out"
@@ -159,7 +179,8 @@ def compared(out, track):
 def table(out, track):
     "Each ingredient against the base as Markdown: mean difference over seeds and its interval"
     base, rows = compared(out, track)
-    head = [f'Base ({track}): {", ".join(f"{v:.3f}" for v in base.values())}', '', '| ingredient | difference | 95 % interval | seeds |', '|---|---|---|---|']
+    head = [f'Base ({track}): {", ".join(f"{v:.3f}" for v in base.values())}', '',
+        '| ingredient | difference | 95 % interval | seeds |', '|---|---|---|---|']
     return '\n'.join([*head, *[f'| {n} | {d:+.3f} | {lo:+.3f} to {hi:+.3f} | {k} |' for n, d, lo, hi, k in rows], ''])
 
 def chart(out, track, path):
@@ -169,8 +190,10 @@ def chart(out, track, path):
     rows = compared(out, track)[1][::-1]
     fig, ax = plt.subplots(figsize=(7, 1 + .3*len(rows)), dpi=80, layout='constrained')
     ax.axvline(0, color='.5', lw=1)
-    for k, (_, d, lo, hi, _) in enumerate(rows): ax.plot([lo, hi], [k, k], color='#3b7ea1'); ax.plot(d, k, 'o', color='#3b7ea1')
-    ax.set_yticks(range(len(rows)), [r[0] for r in rows]); ax.set_xlabel('score against the base, with its 95 % interval')
+    for k, (_, d, lo, hi, _) in enumerate(rows):
+        ax.plot([lo, hi], [k, k], color='#3b7ea1'); ax.plot(d, k, 'o', color='#3b7ea1')
+    ax.set_yticks(range(len(rows)), [r[0] for r in rows])
+    ax.set_xlabel('score against the base, with its 95 % interval')
     path.parent.mkdir(parents=True, exist_ok=True); fig.savefig(path); plt.close(fig)
 
 def write(out, track, how, path=HERE/'ABLATIONS.md'):
@@ -185,10 +208,12 @@ def write(out, track, how, path=HERE/'ABLATIONS.md'):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights'); p.add_argument('--minutes', type=float, default=8.); p.add_argument('--steps', type=int)
+    p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights')
+    p.add_argument('--minutes', type=float, default=8.); p.add_argument('--steps', type=int)
     p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--others', nargs='+', default=[]); p.add_argument('--same-folds', action='store_true'); p.add_argument('--with', dest='more', type=json.loads, default={}); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
     o = p.parse_args()
-    if o.same_folds: data.make_folds = lambda tiles, n_folds, seed, groups, dealt=data.make_folds: dealt(tiles, n_folds, 0, groups)
+    if o.same_folds: data.make_folds = lambda tiles, n_folds, seed, groups, dealt=data.make_folds: dealt(tiles,
+        n_folds, 0, groups)
     remark = KEPT_OUT + SAME_FOLDS*o.same_folds
     out, track = Path(o.out), 'weights' if o.weights else 'random'
     survey = Survey(o.data)
@@ -196,16 +221,19 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
     BASES[track] = BASES[track] | o.more
-    some = variants(track, o.others) | {'doubtful labels left out': BASES[track] | dict(leave_out=doubtful(small.train))}
+    some = variants(track,
+        o.others) | {'doubtful labels left out': BASES[track] | dict(leave_out=doubtful(small.train))}
     wanted = {n: a for n, a in some.items() if not o.only or n in o.only or n == 'base'}
     for seed in o.seeds:
         for k, (name, args) in enumerate(wanted.items(), 1):
-            one(small, out, track, name, given | args, seed, dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv), remark)
+            one(small, out, track, name, given | args, seed,
+                dict(steps=o.steps) if o.steps else dict(minutes=o.minutes), Path(o.csv), remark)
             lost = set(list(wanted)[:k]) - {'base'} - {r[0] for r in compared(out, track)[1]}
             assert not lost, f'judged, but not in the table: {", ".join(sorted(lost))}'
             (out/'ablations.md').write_text(table(out, track))
     print(table(out, track))
     how = f'{o.steps} steps' if o.steps else f'{o.minutes:g} minutes'
-    if o.write: write(out, track, f'{how} each, {datetime.date.today()}, {machine.name()}; judged by the mask that is expected to score best.')
+    if o.write: write(out, track,
+        f'{how} each, {datetime.date.today()}, {machine.name()}; judged by the mask that is expected to score best.')
 
 if __name__ == '__main__': main()

@@ -15,15 +15,19 @@ from pathlib import Path
 import machine
 
 HERE = Path(__file__).resolve().parent
-AIMS = dict(train_vs_fastai=12, train_vs_smp_learner=2.5, train_vs_smp_best=1.2, predict_vs_smp_ttach=3.5, infer_roofline_share=.75,
-    train_roofline_share=.6, overhead_share=.05, metric_vs_loop=100, rle_vs_pycocotools=1, memory_growth=1.1, import_s=.3, help_s=.2,
+AIMS = dict(train_vs_fastai=12, train_vs_smp_learner=2.5, train_vs_smp_best=1.2, predict_vs_smp_ttach=3.5,
+    infer_roofline_share=.75,
+    train_roofline_share=.6, overhead_share=.05, metric_vs_loop=100, rle_vs_pycocotools=1, memory_growth=1.1,
+    import_s=.3, help_s=.2,
     first_step_s=10, score_kept=0)
-KEYS = dict(start=('import_s', 'help_s'), rle=('rle_vs_pycocotools',), metric=('metric_vs_loop',), roofline=('infer_roofline_share', 'train_roofline_share'),
+KEYS = dict(start=('import_s', 'help_s'), rle=('rle_vs_pycocotools',), metric=('metric_vs_loop',),
+    roofline=('infer_roofline_share', 'train_roofline_share'),
     overhead=('overhead_share',), first=('first_step_s',), memory=('memory_growth',), predict=('predict_vs_smp_ttach',),
     train=('train_vs_fastai', 'train_vs_smp_learner', 'train_vs_smp_best'), score=('score_kept',))
 IF_KEPT = *KEYS['train'], *KEYS['predict'] # our net is smaller than the peers': fair only where `score_kept` holds
 LESS = 'overhead_share', 'memory_growth', 'import_s', 'help_s', 'first_step_s'
-SIZES = dict(train=400, predict=3205, rle=18_000, metric=4000, memory=(1800, 18_000), first=4000, starts=7, roofline=20, matmul=2048)
+SIZES = dict(train=400, predict=3205, rle=18_000, metric=4000, memory=(1800, 18_000), first=4000, starts=7,
+    roofline=20, matmul=2048)
 SMALL = dict(train=48, predict=24, rle=300, metric=200, memory=(64, 256), first=60, starts=1, roofline=1, matmul=256)
 
 # --- a fresh process ---------------------------------------------------------------------------------------------------
@@ -31,7 +35,8 @@ SMALL = dict(train=48, predict=24, rle=300, metric=200, memory=(64, 256), first=
 def worker(what, *args, timeout=1800):
     "What `WORKERS[what]` gives, in a process of its own that sees no GPU; its last line is JSON"
     cmd = [sys.executable, '-W', 'ignore', str(HERE/'bench.py'), '--worker', json.dumps([what, *map(str, args)])]
-    try: done = subprocess.run(cmd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout, env=os.environ | dict(CUDA_VISIBLE_DEVICES=''))
+    try: done = subprocess.run(cmd, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout,
+        env=os.environ | dict(CUDA_VISIBLE_DEVICES=''))
     except subprocess.TimeoutExpired: raise RuntimeError(f'{what} took more than {timeout:g} seconds') from None
     if done.returncode: raise RuntimeError(f'{what} failed:\n{done.stderr[-3000:]}')
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -43,7 +48,8 @@ def how(precision, **more):
 
 def apart(out):
     "({name: seconds}, {name: everything else}) of what workers gave in `take_turns`"
-    rest = lambda given: {k: v if len(v) > 1 else v[0] for k in given[0] if k != 'seconds' for v in [list(dict.fromkeys(map(str, (g[k] for g in given))))]}
+    rest = lambda given: {k: v if len(v) > 1 else v[0] for k in given[0] if k != 'seconds'
+        for v in [list(dict.fromkeys(map(str, (g[k] for g in given))))]}
     return {n: [g['seconds'] for g in v] for n, v in out.items()}, {n: rest(v) for n, v in out.items()}
 
 def take_turns(contenders, rounds, log=print):
@@ -58,7 +64,8 @@ def take_turns(contenders, rounds, log=print):
             log(f'    {name}: {said:.4g}' if isinstance(said, float) else f'    {name}', flush=True)
     return out
 
-def spread(values): return dict(median=statistics.median(values), smallest=min(values), largest=max(values), n=len(values))
+def spread(values): return dict(median=statistics.median(values), smallest=min(values), largest=max(values),
+    n=len(values))
 
 def ratio(times, other, ours):
     "(the other's median over ours, both spreads)"
@@ -74,7 +81,8 @@ def make_survey(path, n, valid=False, copies=0):
     from salt_identification.synth import synth_survey
     survey = synth_survey(path, n, n_test=min(copies, 200) or 1, seed=0)
     (path/'classes').mkdir()
-    for id, mask in zip(survey.ids, survey.train.masks): Image.fromarray((mask > 0).astype(np.uint8)).save(path/'classes'/f'{id}.png')
+    for id, mask in zip(survey.ids, survey.train.masks):
+        Image.fromarray((mask > 0).astype(np.uint8)).save(path/'classes'/f'{id}.png')
     images = sorted((path/'test'/'images').glob('*.png'))
     for k in range(len(images), copies): shutil.copy(images[k % len(images)], images[0].with_name(f'copy{k:06d}.png'))
     for f in ('sample_submission.csv', 'depths.csv', 'truth.csv'): (path/f).unlink(missing_ok=True)
@@ -127,7 +135,8 @@ def train_worker(name, path, workers=0):
     if name == 'smp_best':
         seconds, precision = peers.smp_best(path)
         return how(precision, seconds=seconds[-1])
-    return how('float32', seconds=dict(fastai=peers.fastai_unet, smp_learner=peers.smp_learner)[name](path, 1, workers)[-1], workers='default' if workers is None else workers)
+    return how('float32', seconds=dict(fastai=peers.fastai_unet, smp_learner=peers.smp_learner)[name](path,
+        1, workers)[-1], workers='default' if workers is None else workers)
 
 def _train_data(size, tmp):
     "The survey of the training parts, made once"
@@ -138,19 +147,25 @@ def part_train(size, tmp, log):
     data = _train_data(size, tmp)
     turn = lambda n, workers=0: lambda: worker('train', n, data, workers)
     kinds = (0, 'default')
-    found = take_turns(dict(ours=turn('ours'), smp_best=turn('smp_best')) | {f'smp_learner_{k}': turn('smp_learner', k) for k in kinds},
+    found = take_turns(dict(ours=turn('ours'),
+        smp_best=turn('smp_best')) | {f'smp_learner_{k}': turn('smp_learner', k) for k in kinds},
         dict(ours=3, smp_best=3, smp_learner_0=2, smp_learner_default=2), log)
     times, more = apart(found)
     best = min(kinds, key=lambda k: statistics.median(times[f'smp_learner_{k}']))
     once, last = apart(take_turns(dict(fastai=turn('fastai', best)), 1, log))
     tried = {f'smp_learner_{k}': spread(times.pop(f'smp_learner_{k}')) for k in kinds}
-    times['smp_learner'] = [g['seconds'] for g in found[f'smp_learner_{best}']]; more['smp_learner'] = more.pop(f'smp_learner_{best}')
+    times['smp_learner'] = [g['seconds'] for g in found[f'smp_learner_{best}']]
+    more['smp_learner'] = more.pop(f'smp_learner_{best}')
     times, more = times | once, {n: more.get(n, last.get(n)) for n in ('ours', 'smp_best', 'smp_learner', 'fastai')}
     halves = {k: spread([g[k] for g in found['ours']]) for k in ('bce', 'lovasz')}
     for k in halves: more['ours'].pop(k)
-    return {f'train_vs_{n}': ratio(times, n, 'ours')[0] for n in more if n != 'ours'}, dict(seconds={n: spread(v) for n, v in times.items()}, ours_by_loss=halves,
-        loaders_tried=tried, how=more, note='of four epochs of ours the mean of the second (BCE) and the fourth (Lovasz); of smp_best the second of two, by BCE alone and without averaged weights; '
-        "the others read every file again in each epoch, so their first; fastai's loader with no worker and with its default number of them, the faster counts, fastai with that one alone")
+    return {f'train_vs_{n}': ratio(times, n, 'ours')[0] for n in more
+        if n != 'ours'}, dict(seconds={n: spread(v) for n, v in times.items()}, ours_by_loss=halves,
+        loaders_tried=tried, how=more, note='of four epochs of ours the mean of the second (BCE) and the '
+        'fourth (Lovasz); of smp_best the second of two, by BCE alone and without averaged weights; '
+        "the others read every file again in each epoch, so their first; "
+        "fastai's loader with no worker and with its default number of them, the faster counts, "
+        "fastai with that one alone")
 
 # --- predicting ------------------------------------------------------------------------------------------------------------
 
@@ -172,15 +187,18 @@ def predict_worker(name, path, run, out):
 
 def part_predict(size, tmp, log):
     "A folder of tiles, flip TTA, a submission"
-    data, few = (make_survey(tmp/n, 40, copies=k) for n, k in (('predict', size['predict']), ('few', min(200, size['predict']))))
+    data, few = (make_survey(tmp/n, 40, copies=k)
+        for n, k in (('predict', size['predict']), ('few', min(200, size['predict']))))
     make_run(data, tmp/'run')
     turn = lambda n, data: lambda: worker('predict', n, data, tmp/'run', tmp/f'{n}.csv')
     peers = ('smp_ttach', 'smp_ttach_worker')
     tried, _ = apart(take_turns({n: turn(n, few) for n in peers}, 2, log))
     best = min(peers, key=lambda n: min(tried[n]))
     times, more = apart(take_turns({n: turn(n, data) for n in ('ours', best)}, {'ours': 3, best: 1}, log))
-    return dict(predict_vs_smp_ttach=ratio(times, best, 'ours')[0]), dict(seconds={n: spread(v) for n, v in times.items()}, tried_on_200={n: spread(v) for n, v in tried.items()},
-        peer=best, how=more, note='the peer with and without a worker for its files: both tried on few tiles, the faster on all')
+    return dict(predict_vs_smp_ttach=ratio(times, best, 'ours')[0]), dict(seconds={n: spread(v)
+        for n, v in times.items()}, tried_on_200={n: spread(v) for n, v in tried.items()},
+        peer=best, how=more,
+        note='the peer with and without a worker for its files: both tried on few tiles, the faster on all')
 
 # --- the machine's own bound ---------------------------------------------------------------------------------------------------
 
@@ -207,12 +225,14 @@ def bounds(net, x, dtype, peak, bandwidth):
         if isinstance(m, nn.ConvTranspose2d): flop = 2*args[0].numel()*m.weight[0].numel()
         elif isinstance(m, nn.Conv2d): flop = 2*out.numel()*m.weight[0].numel()
         rows.append((flop, moved, m))
-    hooks = [m.register_forward_hook(note) for m in net.modules() if not list(m.children()) and not isinstance(m, still)]
+    hooks = [m.register_forward_hook(note) for m in net.modules() if not list(m.children())
+        and not isinstance(m, still)]
     with torch.inference_mode(): net.eval()(x)
     for h in hooks: h.remove()
     forward = [max(f/peak, m/bandwidth) for f, m, _ in rows]
     first = next((i for i, r in enumerate(rows) if r[0]), -1) # its input wants no gradient
-    return sum(forward), sum(t*(1 + (1 if i == first else backward_share(rows[i][2]))) for i, t in enumerate(forward)), sum(r[0] for r in rows)
+    return sum(forward), sum(t*(1 + (1 if i == first else backward_share(rows[i][2])))
+        for i, t in enumerate(forward)), sum(r[0] for r in rows)
 
 def roofline_worker(steps, side):
     "Shares of the bound that the article's net reaches, in float32 and bf16; the faster counts"
@@ -229,7 +249,8 @@ def roofline_worker(steps, side):
     big = torch.randn(2**26); copy = torch.empty_like(big)
     bandwidth = 2*big.numel()*4/min(_best(lambda: copy.copy_(big), 9))
     for name, dtype in (('float32', torch.float32), ('bf16', torch.bfloat16)):
-        if name == 'bf16' and bf16_slow(): out['left_out'] = 'bf16: one convolution takes more than 1.5 times as long as in float32'; continue
+        if name == 'bf16' and bf16_slow():
+            out['left_out'] = 'bf16: one convolution takes more than 1.5 times as long as in float32'; continue
         a = torch.randn(side, side).to(dtype)
         peak = 2*side**3/min(_best(lambda: a@a, 9))
         def infer():
@@ -240,7 +261,8 @@ def roofline_worker(steps, side):
         low, low_train, flop = bounds(net, x, dtype, peak, bandwidth)
         net.eval(); i = _best(infer, steps)
         net.train(); t = _best(train, max(1, steps//2))
-        out[name] = dict(peak_gflops=peak/1e9, bandwidth_gb_s=bandwidth/1e9, gflop=flop/32e9, infer_s=spread(i), train_s=spread(t), infer_bound_s=low, train_bound_s=low_train,
+        out[name] = dict(peak_gflops=peak/1e9, bandwidth_gb_s=bandwidth/1e9, gflop=flop/32e9,
+            infer_s=spread(i), train_s=spread(t), infer_bound_s=low, train_bound_s=low_train,
             infer_share=low/statistics.median(i), train_share=low_train/statistics.median(t))
     return out
 
@@ -250,7 +272,8 @@ def part_roofline(size, tmp, log):
     tried = [p for p in ('float32', 'bf16') if p in got]
     faster = lambda what: min(tried, key=lambda p: got[p][f'{what}_s']['median'])
     keys = {f'{w}_roofline_share': got[faster(w)][f'{w}_share'] for w in ('infer', 'train')}
-    return keys, dict(got, faster={w: faster(w) for w in ('infer', 'train')}, note='optimiser, loss, joins of skips are in the time, not in the bound')
+    return keys, dict(got, faster={w: faster(w) for w in ('infer', 'train')},
+        note='optimiser, loss, joins of skips are in the time, not in the bound')
 
 # --- what is neither forward, backward nor optimiser ---------------------------------------------------------------------------
 
@@ -274,10 +297,12 @@ def overhead_worker(path):
     with learn.no_bar(), learn.no_logging():
         learn.fit(1, 1e-3, cbs=Watch())
         for k in spent: spent[k] = 0.
-        learn.model.forward, learn.loss_func.forward = timed(learn.model.forward, 'forward'), timed(learn.loss_func.forward, 'forward')
+        learn.model.forward, learn.loss_func.forward = timed(learn.model.forward,
+            'forward'), timed(learn.loss_func.forward, 'forward')
         learn._backward, learn._step = timed(learn._backward, 'backward'), timed(learn._step, 'optimiser')
         learn.fit(2, 1e-3, cbs=Watch())
-    return spent | how(learn.precision, share=1 - (spent['forward'] + spent['backward'] + spent['optimiser'])/spent['all'])
+    return spent | how(learn.precision,
+        share=1 - (spent['forward'] + spent['backward'] + spent['optimiser'])/spent['all'])
 
 def part_overhead(size, tmp, log):
     "The default route, 320 training tiles"
@@ -291,7 +316,8 @@ def _masks(n):
     "Masks of synthetic tiles, shifted copies of some hundred"
     import numpy as np
     from salt_identification.synth import synth_survey
-    with tempfile.TemporaryDirectory() as d: masks = synth_survey(Path(d)/'s', min(n, 400), n_test=1, seed=0).train.masks
+    with tempfile.TemporaryDirectory() as d:
+        masks = synth_survey(Path(d)/'s', min(n, 400), n_test=1, seed=0).train.masks
     masks = (masks > 0).astype(np.uint8)
     return np.concatenate([np.roll(masks, 7*k, 2) for k in range(-(-n//len(masks)))])[:n]
 
@@ -306,11 +332,13 @@ def part_metric(size, tmp, log):
     from salt_identification.metrics import mean_precision
     truth = _masks(size['metric']); preds = np.roll(truth, 3, 1)
     a, b = torch.as_tensor(preds), torch.as_tensor(truth)
-    fns = dict(ours=lambda: mean_precision(a, b), usual_loop=lambda: peers.usual_precision(preds, truth), lean_loop=lambda: peers.lean_precision(preds, truth))
+    fns = dict(ours=lambda: mean_precision(a, b), usual_loop=lambda: peers.usual_precision(preds, truth),
+        lean_loop=lambda: peers.lean_precision(preds, truth))
     said = [float(f()) for f in fns.values()]
     assert max(said) - min(said) < 2e-3, said   # floats against fractions: an IoU of exactly a threshold
     times = take_turns({n: lambda f=f: _timed(f)[0] for n, f in fns.items()}, 3, log)
-    return dict(metric_vs_loop=ratio(times, 'usual_loop', 'ours')[0]), dict(seconds={n: spread(v) for n, v in times.items()}, tiles=len(truth),
+    return dict(metric_vs_loop=ratio(times, 'usual_loop', 'ours')[0]), dict(seconds={n: spread(v)
+        for n, v in times.items()}, tiles=len(truth),
         note='usual_loop: np.histogram2d, as in most kernels; lean_loop: logical operations, tile by tile')
 
 def part_rle(size, tmp, log):
@@ -323,9 +351,11 @@ def part_rle(size, tmp, log):
     one_by_one = lambda: [coco.decode(r) for r in [coco.encode(np.asfortranarray(m)) for m in masks]]
     at_once = lambda: coco.decode(coco.encode(np.asfortranarray(masks.transpose(1,2,0))))
     assert (ours() == masks).all()
-    times = take_turns({n: lambda f=f: _timed(f)[0] for n, f in dict(ours=ours, coco_one_by_one=one_by_one, coco_at_once=at_once).items()}, 5, log)
+    times = take_turns({n: lambda f=f: _timed(f)[0]
+        for n, f in dict(ours=ours, coco_one_by_one=one_by_one, coco_at_once=at_once).items()}, 5, log)
     best = min(('coco_one_by_one', 'coco_at_once'), key=lambda n: statistics.median(times[n]))
-    return dict(rle_vs_pycocotools=ratio(times, best, 'ours')[0]), dict(seconds={n: spread(v) for n, v in times.items()}, peer=best, masks=len(masks))
+    return dict(rle_vs_pycocotools=ratio(times, best,
+        'ours')[0]), dict(seconds={n: spread(v) for n, v in times.items()}, peer=best, masks=len(masks))
 
 # --- memory, start, first step ---------------------------------------------------------------------------------------------------
 
@@ -355,7 +385,8 @@ def _seconds(*cmd):
 def part_start(size, tmp, log):
     "`import salt_identification` and `saltid --help`, over a bare interpreter"
     py = sys.executable
-    turns = dict(bare=lambda: _seconds(py, '-c', ''), imported=lambda: _seconds(py, '-c', 'import salt_identification'), help=lambda: _seconds(py, '-m', 'salt_identification', '--help'))
+    turns = dict(bare=lambda: _seconds(py, '-c', ''), imported=lambda: _seconds(py, '-c', 'import salt_identification'),
+        help=lambda: _seconds(py, '-m', 'salt_identification', '--help'))
     times = take_turns(turns, size['starts'], lambda *a, **k: None)
     over = lambda n: max(0., statistics.median(times[n]) - statistics.median(times['bare']))
     return dict(import_s=over('imported'), help_s=over('help')), {n: spread(v) for n, v in times.items()}
@@ -371,15 +402,18 @@ def first_worker(path, out, cache, start):
     def after_step(self):
         if self.learn.training: print(json.dumps(time.time() - float(start)), flush=True); os._exit(0)
     training.PlanClock.after_step = after_step
-    cli.main(['train', path, '--minutes', '10', '--out', out, '--quiet', '--weights', 'none', '--device', 'cpu', '--overwrite'])
+    cli.main(['train', path, '--minutes', '10', '--out', out, '--quiet', '--weights', 'none', '--device',
+        'cpu', '--overwrite'])
 
 def part_first(size, tmp, log):
     "`saltid train` to its first step; new: tiles that touch are looked for, as on the first day; else they are known"
     data = make_survey(tmp/'first', min(size['first'], 400)); widen(data, size['first'])
-    turns = dict(new=lambda: worker('first', data, tmp/'first_run', tempfile.mkdtemp(dir=tmp), time.time()), known=lambda: worker('first', data, tmp/'first_run', tmp/'cache', time.time()))
+    turns = dict(new=lambda: worker('first', data, tmp/'first_run', tempfile.mkdtemp(dir=tmp), time.time()),
+        known=lambda: worker('first', data, tmp/'first_run', tmp/'cache', time.time()))
     worker('first', data, tmp/'first_run', tmp/'cache', time.time())
     times = take_turns(turns, 3 if size is SIZES else 1, log)
-    return dict(first_step_s=statistics.median(times['new'])), {n: spread(v) for n, v in times.items()} | dict(tiles=size['first'], note='from random weights (--weights none)')
+    return dict(first_step_s=statistics.median(times['new'])), {n: spread(v)
+        for n, v in times.items()} | dict(tiles=size['first'], note='from random weights (--weights none)')
 
 def part_score(size, tmp, log):
     "From `--full`: held-out score at equal minutes"
@@ -388,8 +422,10 @@ def part_score(size, tmp, log):
     got = json.loads(found.read_text())
     return dict(score_kept=got['difference']), got
 
-WORKERS = dict(train=train_worker, predict=predict_worker, roofline=roofline_worker, overhead=overhead_worker, memory=memory_worker, first=first_worker)
-PARTS = dict(start=part_start, rle=part_rle, metric=part_metric, roofline=part_roofline, overhead=part_overhead, first=part_first,
+WORKERS = dict(train=train_worker, predict=predict_worker, roofline=roofline_worker, overhead=overhead_worker,
+    memory=memory_worker, first=first_worker)
+PARTS = dict(start=part_start, rle=part_rle, metric=part_metric, roofline=part_roofline,
+    overhead=part_overhead, first=part_first,
     memory=part_memory, predict=part_predict, train=part_train, score=part_score)
 
 # --- what comes of it ---------------------------------------------------------------------------------------------------------
@@ -413,16 +449,22 @@ def verdict(key, got):
 
 def singles(details):
     "Which times of `details` rest on one call"
-    return [f'{name} of {part}' for part in PARTS for name, v in (details.get(part, {}).get('seconds') or {}).items() if v['n'] == 1]
+    return [f'{name} of {part}' for part in PARTS for name, v in (details.get(part, {}).get('seconds') or {}).items()
+        if v['n'] == 1]
 
 def section(got):
     "Lines for RESULTS.md"
     d, m = got['details'], got['details']['machine']
     why = {k: 'failed' if 'failed' in d.get(part, {}) else 'not measured' for part, keys in KEYS.items() for k in keys}
-    rows = [f'| `{k}` | {why[k] if got[k] is None else f"{got[k]:.3g}"} | {"<=" if k in LESS else ">="} {aim} | {verdict(k, got)} |' for k, aim in aims(got['amx']).items() if k in got]
-    once, failed = singles(d), [f'- `{part}` failed: {d[part]["failed"].splitlines()[-1]}' for part in PARTS if 'failed' in d.get(part, {})]
-    notes = ['Our net is a smaller one than those of the peers, so their times over ours are fair only where `score_kept` is 0 or more.', *([f'One call only (n=1): {", ".join(once)}.'] if once else [])]
-    return '\n'.join([f'## Speed ({d["date"]}, {m["cpu"]})', '', f'`{d["command"]}`, {d["minutes"]:.0f} minutes, on the CPU. Machine: {m["cpu"]}, {m["cores"]} cores, {m["memory_gib"]} GiB; '
+    rows = [f'| `{k}` | {why[k] if got[k] is None else f"{got[k]:.3g}"} | {"<=" if k in LESS else ">="} '
+        f'{aim} | {verdict(k, got)} |' for k, aim in aims(got['amx']).items() if k in got]
+    once, failed = singles(d), [f'- `{part}` failed: {d[part]["failed"].splitlines()[-1]}' for part in PARTS
+        if 'failed' in d.get(part, {})]
+    notes = ['Our net is a smaller one than those of the peers, so their times over ours are fair only '
+        'where `score_kept` is 0 or more.', *([f'One call only (n=1): {", ".join(once)}.'] if once else [])]
+    return '\n'.join([f'## Speed ({d["date"]}, {m["cpu"]})', '',
+        f'`{d["command"]}`, {d["minutes"]:.0f} minutes, on the CPU. Machine: {m["cpu"]}, {m["cores"]} cores, '
+        f'{m["memory_gib"]} GiB; '
         + ', '.join(f'{k} {v}' for k, v in d['versions'].items()) + '; seed 0. Seconds and spreads: `latest.json`. ' + ' '.join(notes), '', '| key | measured | aim | |', '|---|---|---|---|', *rows, '', *failed, *['']*bool(failed)])
 
 def write_section(text, path=HERE/'RESULTS.md'):
@@ -442,15 +484,19 @@ def save(got, details, out):
 def run(parts, size, out, log=print):
     "Measure `parts`, and write `out` after each; one that fails leaves its keys null, with the reason"
     start, got, details = time.time(), dict(amx='amx_bf16' in machine.flags()), {}
-    details |= dict(date=f'{datetime.date.today()}', machine=machine.machine(), versions=machine.versions(), device='cpu', seed=0,
+    details |= dict(date=f'{datetime.date.today()}', machine=machine.machine(), versions=machine.versions(),
+        device='cpu', seed=0,
         command=f'python benchmarks/bench.py {" ".join(sys.argv[1:])}'.strip(), small=size is SMALL)
     with tempfile.TemporaryDirectory() as d:
         for name in parts:
             log(f'{(time.time()-start)/60:5.1f} min  {name}: {PARTS[name].__doc__}', flush=True)
             try: keys, more = PARTS[name](size, Path(d), log)
-            except Exception as e: keys, more = dict.fromkeys(KEYS[name]), dict(failed=f'{type(e).__name__}: {e}'); log(f'      {more["failed"]}', flush=True)
+            except Exception as e:
+                keys, more = dict.fromkeys(KEYS[name]), dict(failed=f'{type(e).__name__}: {e}')
+                log(f'      {more["failed"]}', flush=True)
             got |= keys; details[name] = more
-            log('      ' + '  '.join(f'{k} {v if v is None else format(v, ".3g")}' for k, v in keys.items()), flush=True)
+            log('      ' + '  '.join(f'{k} {v if v is None else format(v, ".3g")}' for k, v in keys.items()),
+                flush=True)
             details['minutes'] = (time.time() - start)/60
             save(got, details, out)
     return got | dict(details=details)
@@ -459,8 +505,10 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--only', help='parts, with commas between: ' + ', '.join(PARTS))
     p.add_argument('--small', action='store_true', help='tiny sizes, to see that it works')
-    p.add_argument('--out', type=Path, help='where to write; latest.json at the end of a whole run, or else a new file, unless told'); p.add_argument('--write', action='store_true', help='a section into RESULTS.md, of a whole run')
-    p.add_argument('--full', help='folder for what takes hours'); p.add_argument('--data', help='a survey, for the score at equal minutes')
+    p.add_argument('--out', type=Path, help='where to write; latest.json at the end of a whole run, '
+        'or else a new file, unless told'); p.add_argument('--write', action='store_true', help='a section into RESULTS.md, of a whole run')
+    p.add_argument('--full', help='folder for what takes hours')
+    p.add_argument('--data', help='a survey, for the score at equal minutes')
     p.add_argument('--worker', help=argparse.SUPPRESS)
     o = p.parse_args()
     if o.worker:
@@ -473,11 +521,13 @@ def main():
     parts, whole = o.only.split(',') if o.only else list(PARTS), not (o.only or o.small)
     odd = [n for n in parts if n not in PARTS]
     if odd: p.error(f'{odd[0]} is no part; choose {", ".join(PARTS)}')
-    if o.write and not whole: p.error('a section of RESULTS.md is that of a whole run; leave out --write, or --only and --small')
+    if o.write and not whole:
+        p.error('a section of RESULTS.md is that of a whole run; leave out --write, or --only and --small')
     out = o.out or Path(tempfile.mkdtemp(prefix='saltid-bench-'))/'bench.json'
     print(f'writing to {out} as parts come in', flush=True)
     got = run(parts, SMALL if o.small else SIZES, out)
-    if whole and not o.out: out = HERE/'latest.json'; save({k: v for k, v in got.items() if k != 'details'}, got['details'], out)
+    if whole and not o.out:
+        out = HERE/'latest.json'; save({k: v for k, v in got.items() if k != 'details'}, got['details'], out)
     if o.write: write_section(section(got))
     print(json.dumps({k: v for k, v in got.items() if k != 'details'}, indent=1) + f'\nwritten to {out}')
     failed = [n for n in parts if 'failed' in got['details'][n]]

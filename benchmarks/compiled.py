@@ -36,8 +36,10 @@ def folded(net):
     "A copy of `net`, for prediction only, that says the same without its norms"
     net = copy.deepcopy(net).eval()
     for conv, norm in convs_and_norms(net):
-        w, b = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-        conv.weight, conv.bias = (nn.Parameter(t.detach().contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.detach()) for t in (w, b))
+        w, b = fuse_conv_bn_weights(conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
+            norm.weight, norm.bias)
+        conv.weight, conv.bias = (nn.Parameter(t.detach().contiguous(memory_format=torch.channels_last)
+            if t.ndim == 4 else t.detach()) for t in (w, b))
         norm.forward = getattr(norm, 'act', lambda x: x).__call__ # timm's norms hold their activation; a module set as `forward` would not be called
     return net
 
@@ -49,12 +51,14 @@ def shaken(net):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('--net', default='slim32'); p.add_argument('--threads', type=int, default=2); p.add_argument('--rounds', type=int, default=12)
+    p.add_argument('--net', default='slim32')
+    p.add_argument('--threads', type=int, default=2); p.add_argument('--rounds', type=int, default=12)
     o = p.parse_args()
     torch.set_num_threads(o.threads); torch.manual_seed(0)
     net = shaken(Unet(o.net)).to(memory_format=torch.channels_last)
     x = torch.randn(32, 1, 101, 101).to(memory_format=torch.channels_last)
-    y, loss, opt = (torch.rand(32, 101, 101) > .6).long(), make_loss('bce'), torch.optim.AdamW(net.parameters(), 1e-5, fused=True)
+    y, loss, opt = (torch.rand(32, 101, 101) > .6).long(), make_loss('bce'), torch.optim.AdamW(net.parameters(),
+        1e-5, fused=True)
     precision, quick = fastest_precision(net, CPU, (101, 101), 1), torch.compile(net)
     print(f'{machine.name()}, {o.threads} threads, {o.net}, {precision}, torch {torch.__version__}')
     def train(net):
@@ -64,9 +68,12 @@ def main():
         with torch.inference_mode(), autocast(precision, CPU): return net(x).float().sigmoid()
     def compare(what, ways):
         for n, way in ways.items(): print(f'{what}, {n}: first call {_timed(lambda: way())[0]:.1f} s')
-        times = take_turns({n: lambda way=way: _timed(way)[0] for n, way in ways.items()}, o.rounds, lambda *a, **k: None)
+        times = take_turns({n: lambda way=way: _timed(way)[0] for n, way in ways.items()}, o.rounds,
+            lambda *a, **k: None)
         plain = statistics.median(times['plain'])
-        for n, v in times.items(): print(f'{what}, {n:8} {1000*statistics.median(v)/32:6.2f} ms a tile  ({1000*min(v)/32:.2f} to {1000*max(v)/32:.2f}), {plain/statistics.median(v):.2f} times as fast')
+        for n, v in times.items():
+            print(f'{what}, {n:8} {1000*statistics.median(v)/32:6.2f} ms a tile  ({1000*min(v)/32:.2f} to '
+                f'{1000*max(v)/32:.2f}), {plain/statistics.median(v):.2f} times as fast')
     net.train()
     compare('training', dict(plain=lambda: train(net), compiled=lambda: train(quick)))
     net.eval()

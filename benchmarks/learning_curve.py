@@ -45,8 +45,10 @@ def draw(rows, path):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights'); p.add_argument('--shares', type=float, nargs='+', default=[.125, .25, .5, 1.])
-    p.add_argument('--steps', type=int, default=1400); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--write', action='store_true', help='draw the curve for the docs')
+    p.add_argument('data'); p.add_argument('--out', required=True)
+    p.add_argument('--weights'); p.add_argument('--shares', type=float, nargs='+', default=[.125, .25, .5, 1.])
+    p.add_argument('--steps', type=int, default=1400); p.add_argument('--csv', default=HERE/'runs.csv')
+    p.add_argument('--write', action='store_true', help='draw the curve for the docs')
     o = p.parse_args()
     out, track, survey = Path(o.out), 'weights' if o.weights else 'random', Survey(o.data)
     out.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 FLAGS = 'avx2', 'avx512f', 'avx512_bf16', 'amx_bf16'
-PACKAGES = ('salt_identification', 'torch', 'torchvision', 'fastai', 'segmentation-models-pytorch', 'timm', 'ttach', 'pycocotools', 'onnx', 'onnxruntime', 'openvino', 'numpy')
+PACKAGES = ('salt_identification', 'torch', 'torchvision', 'fastai', 'segmentation-models-pytorch', 'timm',
+    'ttach', 'pycocotools', 'onnx', 'onnxruntime', 'openvino', 'numpy')
 
 def _lines(path):
     try: return Path(path).read_text().splitlines()
@@ -17,7 +18,8 @@ def flags():
 
 def name():
     "The processor's name, with the flags that matter for bf16"
-    cpu = next((l.split(':')[1].strip() for l in _lines('/proc/cpuinfo') if l.startswith('model name')), platform.processor())
+    cpu = next((l.split(':')[1].strip() for l in _lines('/proc/cpuinfo') if l.startswith('model name')),
+        platform.processor())
     return cpu + ''.join(f' {f}' for f in flags() if 'bf16' in f)
 
 def memory_gib():
@@ -37,7 +39,8 @@ def peak_mib():
 
 def machine():
     "As a dict, for a JSON file"
-    return dict(cpu=name(), cores=cores(), flags=flags(), memory_gib=memory_gib(), system=platform.system(), python=platform.python_version())
+    return dict(cpu=name(), cores=cores(), flags=flags(), memory_gib=memory_gib(), system=platform.system(),
+        python=platform.python_version())
 
 def versions():
     "Versions of what is installed of `PACKAGES`"

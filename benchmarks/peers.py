@@ -28,7 +28,8 @@ def _fastai_dls(path, workers=0, bs=16):
     path, valid = Path(path), set(read_valid(path))
     block = DataBlock(blocks=(ImageBlock, MaskBlock(codes=CODES)), splitter=FuncSplitter(lambda f: f.stem in valid),
         get_y=partial(_class_mask, path), item_tfms=Resize(SIDE), batch_tfms=aug_transforms(size=SIDE))
-    dls = SegmentationDataLoaders.from_dblock(block, get_image_files(path/'train'/'images'), path=path, bs=bs, num_workers=workers, device=torch.device('cpu'))
+    dls = SegmentationDataLoaders.from_dblock(block, get_image_files(path/'train'/'images'), path=path,
+        bs=bs, num_workers=workers, device=torch.device('cpu'))
     assert {f.stem for f in dls.valid_ds.items} == valid, f'{len(dls.valid_ds)} validation tiles, expected {len(valid)}'
     return dls
 
@@ -59,7 +60,8 @@ def _smp_unet(n_in=3, n_out=2):
 def smp_learner(path, epochs=1, workers=0):
     "smp.Unet(resnet34) in a plain `Learner` on the same loaders"
     from fastai.vision.all import CrossEntropyLossFlat, DiceMulti, Learner
-    return _fit(Learner(_fastai_dls(path, workers), _smp_unet(), loss_func=CrossEntropyLossFlat(axis=1), metrics=DiceMulti()), epochs)
+    return _fit(Learner(_fastai_dls(path, workers), _smp_unet(), loss_func=CrossEntropyLossFlat(axis=1),
+        metrics=DiceMulti()), epochs)
 
 def _read(folder, ids): return np.stack([np.array(Image.open(folder/f'{i}.png').convert('L')) for i in ids])
 

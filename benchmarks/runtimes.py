@@ -26,13 +26,15 @@ def kinds(run):
         'OpenVINO float32': load_exported(run, 'openvino'), 'OpenVINO bf16': load_exported(run, 'openvino', 'bf16')}
 
 def size(run, name):
-    files = {'ONNX Runtime float32': 'onnx/model.onnx', 'ONNX Runtime int8': 'onnx-int8/model.onnx', 'OpenVINO float32': 'openvino/model.bin', 'OpenVINO bf16': 'openvino/model.bin'}
+    files = {'ONNX Runtime float32': 'onnx/model.onnx', 'ONNX Runtime int8': 'onnx-int8/model.onnx',
+        'OpenVINO float32': 'openvino/model.bin', 'OpenVINO bf16': 'openvino/model.bin'}
     p = Path(run)/'exported'/files[name] if name in files else Path(run)/'model.safetensors'
     return p.stat().st_size/2**20
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('run'); p.add_argument('data'); p.add_argument('--rounds', type=int, default=5); p.add_argument('--tiles', type=int, default=320)
+    p.add_argument('run'); p.add_argument('data')
+    p.add_argument('--rounds', type=int, default=5); p.add_argument('--tiles', type=int, default=320)
     o = p.parse_args()
     learners = kinds(o.run)
     held = load_run(o.run, o.data, device='cpu').dls.valid_tiles
@@ -43,10 +45,12 @@ def main():
             t = time.perf_counter(); predict_tiles(l, some, 'flip'); times[n].append(time.perf_counter() - t)
     base = maps['torch float32']
     score = lambda m: float(mean_precision(m > .5, held.masks > 0))
-    print(f'{machine.name()}; {len(some)} tiles of {some.images.shape[1:]}, flip TTA, {o.rounds} rounds; held out {len(held)}')
+    print(f'{machine.name()}; {len(some)} tiles of {some.images.shape[1:]}, flip TTA, {o.rounds} rounds; '
+        f'held out {len(held)}')
     print('| program | tiles a second (smallest to largest) | MiB | largest difference | score |\n|---|---|---|---|---|')
     for n in learners:
         rate = sorted(len(some)/t for t in times[n])
-        print(f'| {n} | {statistics.median(rate):.0f} ({rate[0]:.0f} to {rate[-1]:.0f}) | {size(o.run, n):.1f} | {abs(maps[n] - base).max():.4f} | {score(maps[n]) - score(base):+.4f} |')
+        print(f'| {n} | {statistics.median(rate):.0f} ({rate[0]:.0f} to {rate[-1]:.0f}) | '
+            f'{size(o.run, n):.1f} | {abs(maps[n] - base).max():.4f} | {score(maps[n]) - score(base):+.4f} |')
 
 if __name__ == '__main__': main()

@@ -57,10 +57,12 @@ def images_of(survey, out):
 
 def start(survey, out, args, o):
     "The net that has filled holes"
-    run, own = out/'holes', dict(loss=HolesLoss(), tfms=[*tile_tfms(**args['tfms']), HideTile(o.share, o.cell)], metrics=[])
+    run, own = out/'holes', dict(loss=HolesLoss(), tfms=[*tile_tfms(**args['tfms']), HideTile(o.share, o.cell)],
+        metrics=[])
     images = images_of(survey, out/'images')
     if (run/'config.json').exists(): resume_run(run, images, quiet=True, **own)
-    else: train_run(images, run, steps=o.first, keep='last', n_folds=50, grouped=False, quiet=True, net=args['net'], **own)
+    else: train_run(images, run, steps=o.first, keep='last', n_folds=50, grouped=False, quiet=True,
+        net=args['net'], **own)
     torch.manual_seed(0)
     net = Unet(args['net'])
     state, _ = read_state(run/'model.safetensors')
@@ -69,13 +71,16 @@ def start(survey, out, args, o):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('data'); p.add_argument('--out', required=True, type=Path); p.add_argument('--first', type=int, default=1400); p.add_argument('--steps', type=int, default=1400)
-    p.add_argument('--share', type=float, default=.5); p.add_argument('--cell', type=int, default=8); p.add_argument('--csv', default=HERE/'runs.csv', type=Path)
+    p.add_argument('data'); p.add_argument('--out', required=True, type=Path)
+    p.add_argument('--first', type=int, default=1400); p.add_argument('--steps', type=int, default=1400)
+    p.add_argument('--share', type=float, default=.5)
+    p.add_argument('--cell', type=int, default=8); p.add_argument('--csv', default=HERE/'runs.csv', type=Path)
     o = p.parse_args()
     survey, args = Survey(o.data), BASES['random']
     small = only(survey, ~kept_out(survey))
     o.out.mkdir(parents=True, exist_ok=True)
-    one(small, o.out, 'random', 'self-supervised start', args | dict(net=start(survey, o.out, args, o)), 0, dict(steps=o.steps), o.csv, KEPT_OUT)
+    one(small, o.out, 'random', 'self-supervised start', args | dict(net=start(survey, o.out, args, o)), 0,
+        dict(steps=o.steps), o.csv, KEPT_OUT)
     one(small, o.out, 'random', 'base', args, 0, dict(steps=o.first + o.steps), o.csv, KEPT_OUT)
     print(table(o.out, 'random'))
 

@@ -27,7 +27,8 @@ def soup(learners):
     "The last of the learners, with the mean of all their weights"
     *_, last = learners
     states = [l.model.state_dict() for l in learners]
-    last.model.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) if v.is_floating_point() else v for k, v in states[-1].items()})
+    last.model.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) if v.is_floating_point()
+        else v for k, v in states[-1].items()})
     update_bn((b[0] for b in last.dls.train), last.model)
     return last
 
@@ -39,21 +40,25 @@ def compared(run, base, survey):
     tiles = unseen_tiles(learners[-1], run)
     place = {i: k for k, i in enumerate(survey.train.ids)}
     groups = survey_groups(survey)[[place[i] for i in tiles.ids]]
-    score = lambda l: tile_precision(ExpectedCut(1., 0.).apply(predict_tiles(l, tiles, 'flip', 64).mean[:,0].numpy()) > 0, tiles.masks > 0)
+    score = lambda l: tile_precision(ExpectedCut(1.,
+        0.).apply(predict_tiles(l, tiles, 'flip', 64).mean[:,0].numpy()) > 0, tiles.masks > 0)
     found = {f'snapshot {k}': score(l) for k, l in zip(numbers, learners)}
     start = score(load_run(base, survey)) if base else found[f'snapshot {numbers[-1]}']
-    if base: assert list(unseen_tiles(load_run(base, survey), base).ids) == list(tiles.ids), f'{base} has held out other tiles than {run}'
+    if base: assert list(unseen_tiles(load_run(base, survey),
+        base).ids) == list(tiles.ids), f'{base} has held out other tiles than {run}'
     found |= {f'maps of {n} averaged': score(learners[-n:]) for n in range(2, len(numbers) + 1)}
     found['weights of all averaged'] = score(soup(learners))
     return start.mean(), [(n, s.mean(), *paired_difference(s, start, groups)) for n, s in found.items()]
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('data'); p.add_argument('run', type=Path); p.add_argument('base', type=Path, nargs='?'); p.add_argument('--kept-out', action='store_true')
+    p.add_argument('data'); p.add_argument('run', type=Path)
+    p.add_argument('base', type=Path, nargs='?'); p.add_argument('--kept-out', action='store_true')
     o = p.parse_args()
     survey = Survey(o.data)
     if o.kept_out: survey = only(survey, ~kept_out(survey))
     base, rows = compared(o.run, o.base, survey)
-    print(f'{o.base or "the last snapshot"}: {base:.4f}', *(f'  {n}: {s:.4f}, {d:+.4f} ({lo:+.4f} to {hi:+.4f})' for n, s, d, lo, hi in rows), sep='\n')
+    print(f'{o.base or "the last snapshot"}: {base:.4f}',
+        *(f'  {n}: {s:.4f}, {d:+.4f} ({lo:+.4f} to {hi:+.4f})' for n, s, d, lo, hi in rows), sep='\n')
 
 if __name__ == '__main__': main()

@@ -48,10 +48,13 @@ def larger(by):
 
 def rimmed(by):
     "k -> a view of the tile with a mirrored rim of `by` pixels"
-    return lambda k: Move(lambda x: pad_to(x, [n + 2*by for n in x.shape[-2:]]), lambda y: crop_to(y, [n - 2*by for n in y.shape[-2:]]), k)
+    return lambda k: Move(lambda x: pad_to(x, [n + 2*by for n in x.shape[-2:]]),
+        lambda y: crop_to(y, [n - 2*by for n in y.shape[-2:]]), k)
 
-VIEWS = {f'a step back, to {s}': lambda k, s=s: FarView(k, s) for s in (.97, .94, .9)} | {'a step nearer, to 1.06': moved(1.06), 'right by .03': moved(right=.03),
-    'down by .03': moved(down=.03), 'leant by .06': moved(lean=.06), 'enlarged .9 times': larger(.9), 'enlarged 1.1 times': larger(1.1), 'enlarged 1.25 times': larger(1.25),
+VIEWS = {f'a step back, to {s}': lambda k, s=s: FarView(k, s) for s in (.97, .94, .9)} | {'a step nearer, '
+    'to 1.06': moved(1.06), 'right by .03': moved(right=.03),
+    'down by .03': moved(down=.03), 'leant by .06': moved(lean=.06), 'enlarged .9 times': larger(.9),
+    'enlarged 1.1 times': larger(1.1), 'enlarged 1.25 times': larger(1.25),
     'mirrored rim of 6': rimmed(6), 'mirrored rim of 13': rimmed(13)}
 
 def gains(run, survey, views):
@@ -70,7 +73,8 @@ def gains(run, survey, views):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('data'); p.add_argument('runs', nargs='+', type=Path); p.add_argument('--kept-out', action='store_true'); p.add_argument('--only', nargs='*', help='views by name; none for the flips alone')
+    p.add_argument('data'); p.add_argument('runs', nargs='+', type=Path); p.add_argument('--kept-out',
+        action='store_true'); p.add_argument('--only', nargs='*', help='views by name; none for the flips alone')
     o = p.parse_args()
     survey = Survey(o.data)
     if o.kept_out: survey = only(survey, ~kept_out(survey))
@@ -79,7 +83,10 @@ def main():
     for run in o.runs:
         base, mirror, gain = gains(run, survey, views)
         found.append(gain); mirrors.append(mirror[0])
-        print('{}: {:.4f} with flips, {:+.4f} ({:+.4f} to {:+.4f}) against the tile alone'.format(run, base, *mirror), *(f'  {n}: alone {a:+.4f}, beside them {b:+.4f} ({lo:+.4f} to {hi:+.4f})' for n, (a, b, lo, hi) in gain.items()), sep='\n', flush=True)
-    print(f'mean of {len(found)} runs: flips {np.mean(mirrors):+.4f} against the tile alone', *(f'  {n}: alone {np.mean([g[n][0] for g in found]):+.4f}, beside them {np.mean([g[n][1] for g in found]):+.4f}' for n in views), sep='\n')
+        print('{}: {:.4f} with flips, {:+.4f} ({:+.4f} to {:+.4f}) against the tile alone'.format(run, base, *mirror),
+            *(f'  {n}: alone {a:+.4f}, beside them {b:+.4f} ({lo:+.4f} to {hi:+.4f})'
+            for n, (a, b, lo, hi) in gain.items()), sep='\n', flush=True)
+    print(f'mean of {len(found)} runs: flips {np.mean(mirrors):+.4f} against the tile alone',
+        *(f'  {n}: alone {np.mean([g[n][0] for g in found]):+.4f}, beside them {np.mean([g[n][1] for g in found]):+.4f}' for n in views), sep='\n')
 
 if __name__ == '__main__': main()

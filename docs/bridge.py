@@ -17,7 +17,8 @@ KIND = dict(FunctionDef='function', AsyncFunctionDef='function', ClassDef='class
 
 def read(path): return json.loads(Path(path).read_text(encoding='utf-8'))
 def source(cell): return ''.join(cell['source'])
-def directives(cell): return {l[2:].split(':')[0].strip().split()[0] for l in source(cell).splitlines() if re.match(r'#\|\s*\w', l)}
+def directives(cell):
+    return {l[2:].split(':')[0].strip().split()[0] for l in source(cell).splitlines() if re.match(r'#\|\s*\w', l)}
 def code(cell): return '\n'.join(l for l in source(cell).splitlines() if not l.startswith('#|')).strip('\n')
 def library(): return sorted(p for p in NBS.glob('*.ipynb') if p.stem != 'index')
 def tutorials(): return sorted((NBS/'tutorials').glob('*.ipynb'))
@@ -31,19 +32,22 @@ def module_of(nb):
 def names_of(module):
     "The `__all__` of a module, without importing it"
     tree = ast.parse((ROOT/module.replace('.', '/')).with_suffix('.py').read_text(encoding='utf-8'))
-    return next((ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == '__all__'), [])
+    return next((ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign)
+        and ast.unparse(n.targets[0]) == '__all__'), [])
 
 def opening(nb):
     "(title, subtitle) of a notebook"
     text = source(nb['cells'][0])
-    return re.search(r'^# (.+)', text, re.M)[1].strip(), (re.search(r'^> (.+(?:\n> .+)*)', text, re.M) or ['', ''])[1].replace('\n> ', ' ')
+    return re.search(r'^# (.+)', text, re.M)[1].strip(), (re.search(r'^> (.+(?:\n> .+)*)', text, re.M)
+        or ['', ''])[1].replace('\n> ', ' ')
 
 # --- entries -------------------------------------------------------------------------------------------------------------
 
 def _comments(src):
     "dict line number -> the remark at its end"
     import io, tokenize
-    return {t.start[0]: t.string[1:].strip() for t in tokenize.generate_tokens(io.StringIO(src).readline) if t.type == tokenize.COMMENT}
+    return {t.start[0]: t.string[1:].strip() for t in tokenize.generate_tokens(io.StringIO(src).readline)
+        if t.type == tokenize.COMMENT}
 
 def parameters(fn, src):
     "[(name, type, default, meaning)] of a function's node, and (type, meaning) of what it returns"
@@ -51,14 +55,18 @@ def parameters(fn, src):
     plain = a.posonlyargs + a.args
     given = [None]*(len(plain) - len(a.defaults)) + a.defaults
     starred = lambda arg, stars: [(arg, None, stars)] if arg else []
-    for arg, default, stars in [*((p, d, '') for p, d in zip(plain, given)), *starred(a.vararg, '*'), *((p, d, '') for p, d in zip(a.kwonlyargs, a.kw_defaults)), *starred(a.kwarg, '**')]:
+    for arg, default, stars in [*((p, d, '') for p, d in zip(plain, given)), *starred(a.vararg, '*'),
+        *((p, d, '') for p, d in zip(a.kwonlyargs, a.kw_defaults)), *starred(a.kwarg, '**')]:
         if arg.arg in ('self', 'cls'): continue
         line = default.end_lineno if default else arg.end_lineno
-        rows.append((stars + arg.arg, ast.unparse(arg.annotation) if arg.annotation else '', ast.unparse(default) if default else '', said.get(line, '')))
+        rows.append((stars + arg.arg, ast.unparse(arg.annotation) if arg.annotation else '',
+            ast.unparse(default) if default else '', said.get(line, '')))
     if len({r[3] for r in rows}) == 1 and len(rows) > 1: rows = [(*r[:3], '') for r in rows]
     before = fn.body[0].lineno
-    last = next((l for l in range(before - 1, fn.lineno - 1, -1) if re.search(r'\).*:\s*(#|$)', src.splitlines()[l-1])), None)
-    gives = (ast.unparse(fn.returns) if fn.returns else '', said.get(last, '') if last and (last > fn.lineno or not rows) else '')
+    last = next((l for l in range(before - 1, fn.lineno - 1, -1) if re.search(r'\).*:\s*(#|$)', src.splitlines()[l-1])),
+        None)
+    gives = (ast.unparse(fn.returns) if fn.returns else '',
+        said.get(last, '') if last and (last > fn.lineno or not rows) else '')
     return rows, gives
 
 def _cell(text): return str(text).replace('|', '\\|').replace('\n', ' ')
@@ -75,7 +83,8 @@ def table(rows, gives):
 def _signature(fn):
     "Names and defaults, without types"
     args = ast.parse(ast.unparse(fn)).body[0].args
-    for p in [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, [args.vararg, args.kwarg])]: p.annotation = None
+    for p in [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, [args.vararg, args.kwarg])]:
+        p.annotation = None
     if args.args and args.args[0].arg in ('self', 'cls'): args.args = args.args[1:]
     return f'({ast.unparse(args)})'
 
@@ -88,18 +97,21 @@ def _patched(node):
 def _fields(cls, src):
     "Rows for the fields of a dataclass"
     said = _comments(src)
-    return [(n.target.id, ast.unparse(n.annotation), ast.unparse(n.value) if n.value else '', said.get(n.end_lineno, '')) for n in cls.body if isinstance(n, ast.AnnAssign)]
+    return [(n.target.id, ast.unparse(n.annotation), ast.unparse(n.value) if n.value else '',
+        said.get(n.end_lineno, '')) for n in cls.body if isinstance(n, ast.AnnAssign)]
 
 def entry(node, src, module, owner=None):
     "The entry of a public function, class or constant, as a Sphinx directive"
     name = f'{owner}.{node.name}' if owner else node.name
     doc = ast.get_docstring(node) or ''
-    init = node if not isinstance(node, ast.ClassDef) else next((n for n in node.body if getattr(n, 'name', '') == '__init__'), None)
+    init = node if not isinstance(node,
+        ast.ClassDef) else next((n for n in node.body if getattr(n, 'name', '') == '__init__'), None)
     rows, gives = parameters(init, src) if init else (_fields(node, src), ('', ''))
     prop = any('as_prop' in ast.unparse(d) or ast.unparse(d) == 'property' for d in node.decorator_list)
     kind = ('property' if prop else 'method') if owner else KIND[type(node).__name__]
     sig = '' if prop else _signature(init) if init else f'({", ".join(r[0] + ("=" + r[2] if r[2] else "") for r in rows)})'
-    return directive(kind, name, sig, module, link_names(doc) + ('.' if doc and doc[-1] not in '.!?' else ''), table(rows, gives))
+    return directive(kind, name, sig, module, link_names(doc) + ('.' if doc and doc[-1] not in '.!?' else ''),
+        table(rows, gives))
 
 def directive(kind, name, sig, module, *body):
     text = '\n\n'.join(filter(None, body))
@@ -111,7 +123,8 @@ def entries(src, module, public):
     for node in ast.parse(src).body:
         if type(node).__name__ in KIND:
             owner = _patched(node)
-            if owner and not node.name.startswith('_') and (owner in public or owner in _everywhere): out.append(entry(node, src, _everywhere.get(owner, module) if owner not in public else module, owner))
+            if owner and not node.name.startswith('_') and (owner in public or owner in _everywhere):
+                out.append(entry(node, src, _everywhere.get(owner, module) if owner not in public else module, owner))
             elif not owner and node.name in public: out.append(entry(node, src, module))
         elif isinstance(node, ast.Assign):
             said = _comments(src)
@@ -119,7 +132,8 @@ def entries(src, module, public):
                 for v in (t.elts if isinstance(t, ast.Tuple) else [t]):
                     if isinstance(v, ast.Name) and v.id in public:
                         value = ast.unparse(node.value)
-                        out.append(directive('data', v.id, '', module, f'`{_cell(value)}`' if len(value) < 100 else '', said.get(node.end_lineno, '')))
+                        out.append(directive('data', v.id, '', module,
+                            f'`{_cell(value)}`' if len(value) < 100 else '', said.get(node.end_lineno, '')))
     return out
 
 # --- links ---------------------------------------------------------------------------------------------------------------
@@ -140,7 +154,8 @@ def link_names(text):
     for line in text.split('\n'):
         if line.lstrip().startswith('```'): fence = not fence
         if fence or line.startswith('#') or line.lstrip().startswith('```'): out.append(line); continue
-        out.append(re.sub(r'(\[[^\]]*\]\([^)]*\))|(?<!`)`([A-Za-z_][\w.]*)`(?!`)', lambda m: m[1] or _named(m[2]), line))
+        out.append(re.sub(r'(\[[^\]]*\]\([^)]*\))|(?<!`)`([A-Za-z_][\w.]*)`(?!`)',
+            lambda m: m[1] or _named(m[2]), line))
     return '\n'.join(out)
 
 def _named(name):
@@ -188,26 +203,32 @@ def bridge(path, pages):
             tree = ast.parse(code(c))
             if all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in tree.body): continue
             made = entries(code(c), module, public)
-            cells += [dict(cell_type='markdown', id=f'{c["id"]}-{i}', metadata={}, source=e) for i, e in enumerate(made)]
+            cells += [dict(cell_type='markdown', id=f'{c["id"]}-{i}', metadata={}, source=e)
+                for i, e in enumerate(made)]
         if made: tags = ['hide-input']
         if 'echo' in d or 'hide_input' in d: tags = ['remove-input']
         meta = dict(tags=tags, mystnb=dict(image=dict(alt=said)))
         cells.append(dict(c, source=code(c), metadata=meta, outputs=[_output(o) for o in c.get('outputs', [])]))
-    heads = {re.sub(r'[^\w -]', '', h).strip().lower().replace(' ', '-') for c in cells if c['cell_type'] == 'markdown' for h in re.findall(r'^#+ (.+)', c['source'], re.M)}
-    for c in cells: c['source'] = re.sub(r'^<span id="([^"]*)"></span>\n\n', lambda m: '' if m[1].lower() in heads else m[0], c['source'])
-    meta = dict(kernelspec=dict(name='python3', display_name='Python 3', language='python'), language_info=dict(name='python'))
+    heads = {re.sub(r'[^\w -]', '', h).strip().lower().replace(' ', '-') for c in cells
+        if c['cell_type'] == 'markdown' for h in re.findall(r'^#+ (.+)', c['source'], re.M)}
+    for c in cells: c['source'] = re.sub(r'^<span id="([^"]*)"></span>\n\n',
+        lambda m: '' if m[1].lower() in heads else m[0], c['source'])
+    meta = dict(kernelspec=dict(name='python3', display_name='Python 3', language='python'),
+        language_info=dict(name='python'))
     return dict(cells=cells, metadata=meta, nbformat=4, nbformat_minor=5)
 
 def _output(o):
     "Of a picture not its text; without colours of the terminal"
     data = o.get('data', {})
-    if any(k.startswith('image/') for k in data): o = dict(o, data={k: v for k, v in data.items() if k.startswith('image/')})
+    if any(k.startswith('image/') for k in data):
+        o = dict(o, data={k: v for k, v in data.items() if k.startswith('image/')})
     if 'text' in o: o = dict(o, text=re.sub(r'\x1b\[[0-9;]*m', '', ''.join(o['text'])))
     return o
 
 def at_root(text):
     "Links of `nbs/index.ipynb` as they are one folder up"
-    return re.sub(r'\]\((?!\w+:|#|/)([^)]+)\)', lambda m: f']({m[1][3:] if m[1].startswith("../") else "nbs/" + m[1]})', text)
+    return re.sub(r'\]\((?!\w+:|#|/)([^)]+)\)',
+        lambda m: f']({m[1][3:] if m[1].startswith("../") else "nbs/" + m[1]})', text)
 
 def section(title, about, docs):
     "A page that lists others, each with its first sentence"
@@ -227,7 +248,8 @@ def llms(books):
     "The site in a page for language models: https://llmstxt.org"
     lines = ['# salt_identification', '', '> ' + opening(read(NBS/'index.ipynb'))[1], '']
     for caption, paths in books:
-        lines += [f'## {caption}', ''] + [f'- [{t}]({p.relative_to(ROOT).with_suffix(".html").as_posix()}): {s}' for p in paths for t, s in [opening(read(p))]] + ['']
+        lines += [f'## {caption}', ''] + [f'- [{t}]({p.relative_to(ROOT).with_suffix(".html").as_posix()}): {s}'
+            for p in paths for t, s in [opening(read(p))]] + ['']
     return '\n'.join(lines)
 
 def full_text(paths):
@@ -235,7 +257,8 @@ def full_text(paths):
     parts = []
     for p in paths:
         cells = [c for c in read(p)['cells'] if 'hide' not in directives(c)]
-        parts += [source(c) if c['cell_type'] == 'markdown' else f'```python\n{code(c)}\n```' for c in cells if code(c).strip()]
+        parts += [source(c) if c['cell_type'] == 'markdown' else f'```python\n{code(c)}\n```' for c in cells
+            if code(c).strip()]
     return '\n\n'.join(parts) + '\n'
 
 def main(out):
@@ -243,16 +266,20 @@ def main(out):
     shutil.rmtree(out, ignore_errors=True)
     learn_names()
     books = [*tutorials(), *library()]
-    pages = {p.relative_to(ROOT).as_posix() for p in [NBS/'index.ipynb', *books]} | {p for p in PAGES if (ROOT/p).exists()}
+    pages = {p.relative_to(ROOT).as_posix() for p in [NBS/'index.ipynb', *books]} | {p for p in PAGES
+        if (ROOT/p).exists()}
     for p in books: write(out, p.relative_to(ROOT).as_posix(), bridge(p, pages))
     for p in PAGES:
         if (ROOT/p).exists(): write(out, p, link_names(relink((ROOT/p).read_text(encoding='utf-8'), p, pages)))
     front = bridge(NBS/'index.ipynb', pages)
     for c in front['cells']: c['source'] = c['source'] if c['cell_type'] == 'code' else at_root(c['source'])
     name = lambda p: '/' + p.relative_to(ROOT).with_suffix('').as_posix()
-    sections = [('tutorials', 'Tutorials', 'From the first dozen lines to tiles of your own.', list(map(name, tutorials()))),
-        ('library', 'The library', 'One page a module, in the order in which a tile passes through them.', list(map(name, library()))),
-        ('more', 'More', 'How to take part, what has changed, and every number that is claimed.', ['/' + p.removesuffix('.md') for p in PAGES if (ROOT/p).exists()])]
+    sections = [('tutorials', 'Tutorials', 'From the first dozen lines to tiles of your own.',
+        list(map(name, tutorials()))),
+        ('library', 'The library', 'One page a module, in the order in which a tile passes through them.',
+        list(map(name, library()))),
+        ('more', 'More', 'How to take part, what has changed, and every number that is claimed.',
+        ['/' + p.removesuffix('.md') for p in PAGES if (ROOT/p).exists()])]
     for file, title, about, docs in sections:
         if docs: write(out, f'{file}.md', section(title, about, docs))
     contents = '```{toctree}\n:hidden:\n\n' + '\n'.join(s[0] for s in sections if s[3]) + '\n```\n'

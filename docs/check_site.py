@@ -22,7 +22,8 @@ class Page(HTMLParser):
         if tag == 'a' and a.get('href'): self.links.append(a['href'])
         if tag == 'img': self.pictures.append((a.get('src', ''), a.get('alt')))
         if tag == 'script' and a.get('src'): self.fetched.append(a['src'])
-        if tag == 'link' and a.get('rel') in ('stylesheet', 'icon', 'preload') and a.get('href'): self.fetched.append(a['href'])
+        if tag == 'link' and a.get('rel') in ('stylesheet', 'icon', 'preload') and a.get('href'):
+            self.fetched.append(a['href'])
 
 def faults(site):
     "What is wrong, one line each"
@@ -38,11 +39,13 @@ def faults(site):
             if urlsplit(url).scheme: continue
             path, anchor = target(p, url)
             if not path.exists(): yield f'{where(p)}: {url} leads nowhere'
-            elif anchor and path in pages and anchor not in pages[path].ids: yield f'{where(p)}: {url} has no such anchor'
+            elif anchor and path in pages and anchor not in pages[path].ids:
+                yield f'{where(p)}: {url} has no such anchor'
         for src, alt in page.pictures:
             if not (alt or '').strip(): yield f'{where(p)}: picture {src[:60]} has no text'
             if src.startswith(('http:', 'https:', '//')): yield f'{where(p)}: picture {src} is fetched from elsewhere'
-            elif not src.startswith('data:') and not target(p, src)[0].exists(): yield f'{where(p)}: picture {src} is missing'
+            elif not src.startswith('data:') and not target(p, src)[0].exists():
+                yield f'{where(p)}: picture {src} is missing'
         for url in page.fetched:
             if urlsplit(url).netloc: yield f'{where(p)}: {url} is fetched from elsewhere'
             elif not target(p, url)[0].exists(): yield f'{where(p)}: {url} is missing'

@@ -21,8 +21,10 @@ html_title = project
 html_static_path = ['static']
 html_css_files = ['salt.css']
 html_extra_path = ['extra']
-html_theme_options = dict(show_toc_level=2, navigation_with_keys=False, header_links_before_dropdown=5, secondary_sidebar_items=['page-toc'],
-    logo=dict(text=project), footer_start=['copyright'], footer_end=[], pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
+html_theme_options = dict(show_toc_level=2, navigation_with_keys=False, header_links_before_dropdown=5,
+    secondary_sidebar_items=['page-toc'],
+    logo=dict(text=project), footer_start=['copyright'], footer_end=[],
+    pygments_light_style='a11y-high-contrast-light', pygments_dark_style='a11y-high-contrast-dark')
 html_sidebars = {'**': ['sidebar-nav-bs']}
 html_show_sourcelink = False
 html_favicon = 'static/favicon.svg'
@@ -39,4 +41,5 @@ def _mathml(display):
         raise nodes.SkipNode
     return visit, None
 
-def setup(app): app.add_html_math_renderer('mathml', inline_renderers=_mathml('inline'), block_renderers=_mathml('block'))
+def setup(app): app.add_html_math_renderer('mathml', inline_renderers=_mathml('inline'),
+    block_renderers=_mathml('block'))

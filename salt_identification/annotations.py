@@ -22,7 +22,9 @@ from .tiles import SUFFIXES, Survey
 def _filled(points, shape):
     "(H,W) bool: the pixels whose centres lie in a polygon of (x, y) corners"
     numbers = np.asarray(points, float).ravel()
-    if len(numbers) % 2 or len(numbers) < 6: raise SaltError(f'a polygon has {len(numbers)} coordinates; it needs an x and a y for each of three corners or more')
+    if len(numbers) % 2 or len(numbers) < 6:
+        raise SaltError(f'a polygon has {len(numbers)} coordinates; '
+            'it needs an x and a y for each of three corners or more')
     if not np.isfinite(numbers).all(): raise SaltError('a polygon has a corner that is no number')
     return polygon2mask(shape, numbers.reshape(-1, 2)[:,::-1] - .5)
 
@@ -30,9 +32,12 @@ def _filled(points, shape):
 def _check_runs(segmentation, shape):
     "Say it if run lengths are those of a picture of another size"
     size, counts = list(segmentation.get('size', shape)), segmentation['counts']
-    if size != list(shape): raise SaltError(f'run lengths are of {size[0]}x{size[1]} pixels, the image has {shape[0]}x{shape[1]}; is height or width wrong?')
+    if size != list(shape):
+        raise SaltError(f'run lengths are of {size[0]}x{size[1]} pixels, the image has {shape[0]}x{shape[1]}; '
+            'is height or width wrong?')
     if isinstance(counts, str) or sum(counts) == shape[0]*shape[1]: return
-    raise SaltError(f'run lengths cover {sum(counts)} pixels, the image has {shape[0]*shape[1]}; is height or width wrong?')
+    raise SaltError(f'run lengths cover {sum(counts)} pixels, the image has {shape[0]*shape[1]}; '
+        'is height or width wrong?')
 
 # %% ../nbs/01b_annotations.ipynb #29749ed8
 def _coco_mask(segmentation, shape):
@@ -45,15 +50,19 @@ def _coco_mask(segmentation, shape):
     counts = segmentation['counts']
     if not isinstance(counts, str): return np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape[::-1]).T > 0
     try: from pycocotools import mask as tools
-    except ImportError: raise SaltError('run lengths are compressed; pip install pycocotools, or export polygons') from None
+    except ImportError: raise SaltError('run lengths are compressed; pip install pycocotools, '
+        'or export polygons') from None
     return tools.decode(dict(size=list(shape), counts=counts.encode())) > 0
 
 # %% ../nbs/01b_annotations.ipynb #0f6d59d0
 def _number_of(name, classes):
     "The class number of a name"
     if name in classes[:254]: return classes.index(name) + 1
-    if len(classes) > 254: raise SaltError(f'there are {len(classes)} categories, more than the 254 that a mask can tell apart; name those that count (classes=, --classes)')
-    raise SaltError(f'the category {name!r} is not among the classes {", ".join(classes)}; add it (classes=, --classes)')
+    if len(classes) > 254:
+        raise SaltError(f'there are {len(classes)} categories, more than the 254 that a mask can tell apart; '
+            'name those that count (classes=, --classes)')
+    raise SaltError(f'the category {name!r} is not among the classes {", ".join(classes)}; add it (classes=, '
+        '--classes)')
 
 # %% ../nbs/01b_annotations.ipynb #fbe65781
 def _read_json(path, keys, what):
@@ -71,7 +80,8 @@ def _annotation(path, name):
     try: yield
     except SaltError as e: raise SaltError(f'{path}, {name}: {e}') from None
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as e:
-        raise SaltError(f'{path}, {name} cannot be understood ({type(e).__name__}: {e}); export the file anew') from None
+        raise SaltError(f'{path}, {name} cannot be understood ({type(e).__name__}: {e}); '
+            'export the file anew') from None
 
 # %% ../nbs/01b_annotations.ipynb #0a88e8e6
 def _by_name(pairs, where):
@@ -96,8 +106,10 @@ def _blank(images, path):
     masks = {}
     for i in images:
         lost = {'id', 'height', 'width', 'file_name'} - i.keys()
-        if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; export the file anew')
-        with _annotation(path, f'image {i["file_name"]}'): masks[i['id']] = np.zeros((int(i['height']), int(i['width'])), np.uint8)
+        if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; '
+            'export the file anew')
+        with _annotation(path, f'image {i["file_name"]}'):
+            masks[i['id']] = np.zeros((int(i['height']), int(i['width'])), np.uint8)
     return masks
 
 def coco_masks(
@@ -106,13 +118,17 @@ def coco_masks(
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of a COCO file; where annotations overlap, the later one counts"
     d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
-    with _annotation(path, 'categories'): names, classes = {c['id']: c['name'] for c in d['categories']}, _class_names(classes, d)
+    with _annotation(path, 'categories'):
+        names, classes = {c['id']: c['name'] for c in d['categories']}, _class_names(classes, d)
     masks = _blank(d['images'], path)
     for a in d['annotations']:
-        if a.get('image_id') not in masks: raise SaltError(f'{path}: annotation {a.get("id")} is of image {a.get("image_id")}, which is not in the file')
+        if a.get('image_id') not in masks:
+            raise SaltError(f'{path}: annotation {a.get("id")} is of image {a.get("image_id")}, '
+                'which is not in the file')
         m = masks[a['image_id']]
         with _annotation(path, f'annotation {a.get("id")}'):
-            if a['category_id'] not in names: raise SaltError(f'category {a["category_id"]} is not in the file; add it to the categories')
+            if a['category_id'] not in names:
+                raise SaltError(f'category {a["category_id"]} is not in the file; add it to the categories')
             m[_coco_mask(a.get('segmentation'), m.shape)] = _number_of(names[a['category_id']], classes)
     return _by_name([(i['file_name'], masks[i['id']]) for i in d['images']], path)
 
@@ -163,7 +179,8 @@ def _fitting(mask, path):
     empty = _empty_like(path)
     if mask is None or mask.shape == empty.shape: return empty if mask is None else mask
     (h, w), (a, b) = empty.shape, mask.shape
-    raise SaltError(f'{path.name} is {h}x{w}, its annotations say {a}x{b}; is this another copy of it, or are height and width swapped?')
+    raise SaltError(f'{path.name} is {h}x{w}, its annotations say {a}x{b}; is this another copy of it, '
+        'or are height and width swapped?')
 
 # %% ../nbs/01b_annotations.ipynb #6cf39889
 def survey_from_masks(

@@ -136,11 +136,13 @@ def _convert(args):
     masks = read(args.annotations, classes) if classes else read(args.annotations)
     s = survey_from_masks(masks, args.images, args.out, args.overwrite)
     n = sum(bool(m.any()) for m in masks.values())
-    _give(args, dict(path=str(s.path), labelled=len(s.ids), annotated=n), f'{len(s.ids)} tiles in {s.path}, {n} of them with an outline')
+    _give(args, dict(path=str(s.path), labelled=len(s.ids), annotated=n),
+        f'{len(s.ids)} tiles in {s.path}, {n} of them with an outline')
     return 0
 
 def _convert_parser(sub):
-    p = _command(sub, 'convert', _convert, 'make a survey of polygons from a labelling tool', 'saltid convert coco.json IMAGES --out DATA')
+    p = _command(sub, 'convert', _convert, 'make a survey of polygons from a labelling tool',
+        'saltid convert coco.json IMAGES --out DATA')
     p.add_argument('annotations', help="COCO's JSON file, or a folder of Labelme's")
     p.add_argument('images', help='the folder of the images')
     p.add_argument('--out', required=True, help='the survey to make')
@@ -200,7 +202,8 @@ TRAIN_ARGS = [
     ('--epochs', int, None, 'passes over the tiles, in place of minutes'),
     ('--steps', int, None, 'steps of the optimiser, in place of minutes'),
     ('--bs', int, 32, 'tiles in a batch'),
-    ('--net', str, None, 'an encoder (slim32, resnet34, any of timm), or unet34; that of the weights, or slim32, unless told'),
+    ('--net', str, None, 'an encoder (slim32, resnet34, any of timm), or unet34; that of the weights, or slim32, '
+        'unless told'),
     ('--n-in', int, 1, 'channels that the net takes'),
     ('--weights', str, None, 'weights of the encoder: a file, imagenet, or none; the best to be had unless told'),
     ('--encoder-rate', float, 1., 'share of the learning rate for the encoder'),
@@ -253,7 +256,8 @@ def _finish(args, runs, learners=None):
     if not args.quiet: _say('choosing threshold and smallest area on the held-out tiles ...')
     cuts = [tune_run(r, l, device=args.device) for r, l in zip(runs, learners or [None]*len(runs))]
     several = any(c.get('classes', 1) > 1 for c in cuts)
-    how = lambda c: 'the most probable class of each pixel' if several else f'threshold {c["threshold"]:.2f}, smallest area {c["min_area"]}'
+    by_cut = 'threshold {threshold:.2f}, smallest area {min_area}'.format_map
+    how = (lambda c: 'the most probable class of each pixel') if several else by_cut
     lines = [f'{r}: score {c["score"]:.4f} on its held-out fold, {how(c)}' for r, c in zip(runs, cuts)]
     where = Path(runs[0]).parent if len(runs) > 1 else runs[0]
     lines += _reported(where, args)
@@ -278,7 +282,8 @@ def _announce(args, survey):
 def _no_salt(survey):
     "Say it if no mask has any salt"
     if survey.has_masks and not survey.train.masks.any():
-        _say('note: every mask is empty, so the net will learn that there is no salt, and score 1.000; were they exported with all layers off?')
+        _say('note: every mask is empty, so the net will learn that there is no salt, and score 1.000; '
+            'were they exported with all layers off?')
 
 # %% ../nbs/11_cli.ipynb #43c37368
 _DEFAULTS = {flag[2:].replace('-', '_'): default for flag, _, default, _ in TRAIN_ARGS}
@@ -294,13 +299,15 @@ def _best_start(args):
     _, settings, _, why = pick_track(read_recipe('quick'), weights, args.net)
     if not args.quiet: _say(why)
     given = getattr(args, 'given', ())
-    return {k: v for k, v in settings.items() if k not in given and getattr(args, k, None) == _DEFAULTS.get(k)} | dict(weights=weights)
+    return {k: v for k, v in settings.items() if k not in given
+        and getattr(args, k, None) == _DEFAULTS.get(k)} | dict(weights=weights)
 
 # %% ../nbs/11_cli.ipynb #29e7934d
 def _check_recipe(args):
     "Say it if an option was given that a recipe decides"
     from salt_identification.files import SaltError
-    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds', 'leave_out')) | dict(n_folds=5, jobs=None) | dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light', 'cutmix'), False)
+    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds', 'leave_out', 'jobs')) | dict(n_folds=5)
+    mine |= dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light', 'cutmix'), False)
     odd = [k for k, v in mine.items() if getattr(args, k) != v and k not in ('seed', 'net', 'weights')]
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
         f'{_quote(args.recipe)} --out my.toml), change it, and pass --recipe my.toml')
@@ -320,8 +327,8 @@ def _train_recipe(args):
     survey = Survey(args.data, args.skip_bad)
     if not args.quiet: _no_salt(survey)
     from salt_identification.recipes import run_recipe
-    found = run_recipe(survey, args.out, args.recipe, args.minutes, args.weights, args.net, args.seed, args.device, args.quiet,
-        args.overwrite)
+    found = run_recipe(survey, args.out, args.recipe, args.minutes, args.weights, args.net, args.seed,
+        args.device, args.quiet, args.overwrite)
     _skipped(survey)
     return _served(args, Path(args.out), found)
 
@@ -338,7 +345,8 @@ def _train(args):
     if args.folds and args.fold is not None:
         raise SaltError('--fold and --folds were both given; --folds trains all of them')
     if args.folds and args.n_folds != 5: raise SaltError('--folds says how many folds there are; leave out --n-folds')
-    if args.jobs and not args.folds: raise SaltError('--jobs says how many folds to train at a time; it goes with --folds')
+    if args.jobs and not args.folds:
+        raise SaltError('--jobs says how many folds to train at a time; it goes with --folds')
     from salt_identification.learner import train_folds, train_run
     kw |= {k: v for k, v in _best_start(args).items() if k != 'tfms' or k not in kw}
     if args.folds: runs, learners = train_folds(survey, args.out, args.folds, jobs=args.jobs, **kw), None
@@ -356,15 +364,20 @@ def _train_parser(sub):
     p.add_argument('--out', required=True, help='the run\'s folder, to be made')
     p.add_argument('--recipe', help='the whole way to a submission: quick, hour, evening, or a file such as my.toml')
     p.add_argument('--minutes', type=float, help='time in all; 30, or that of the recipe, unless told')
-    p.add_argument('--fold', type=int, help='the fold, or part of the tiles, that is not learned from but judges; 0 unless told')
+    p.add_argument('--fold', type=int,
+        help='the fold, or part of the tiles, that is not learned from but judges; 0 unless told')
     p.add_argument('--n-folds', type=int, default=5, help='how many folds the tiles are dealt into')
     p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
-    p.add_argument('--jobs', type=int, help='with --folds, how many to train at a time; one a core, or one on a GPU, unless told')
+    p.add_argument('--jobs', type=int,
+        help='with --folds, how many to train at a time; one a core, or one on a GPU, unless told')
     for flag, kind, default, text in TRAIN_ARGS:
         p.add_argument(flag, type=kind, default=default, help=text, action=_Noted)
-    p.add_argument('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, such as a review list')
+    p.add_argument('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, '
+        'such as a review list')
     p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
-    p.add_argument('--dihedral', action='store_true', help='all eight ways to lay a tile down, upside down and on its side, too: seldom right where down is time or depth')
+    p.add_argument('--dihedral', action='store_true',
+        help='all eight ways to lay a tile down, upside down and on its side, too: '
+        'seldom right where down is time or depth')
     p.add_argument('--affine', action='store_true', help='small turns, shifts and scales')
     p.add_argument('--light', action='store_true', help='changes of brightness and contrast')
     p.add_argument('--cutmix', action='store_true', help='a box of another tile in each second tile')
@@ -395,7 +408,8 @@ def _recipes(args):
     return 0
 
 def _recipes_parser(sub):
-    p = _command(sub, 'recipes', _recipes, 'list recipes, print one, or write it to a file', 'saltid recipes hour --out my.toml')
+    p = _command(sub, 'recipes', _recipes, 'list recipes, print one, or write it to a file',
+        'saltid recipes hour --out my.toml')
     p.add_argument('name', nargs='?', help='the recipe to print')
     p.add_argument('--out', help='a file to write it to, to change')
     _share(p, 'overwrite')
@@ -433,7 +447,8 @@ def _repeat(args):
     return _finish(args, [Path(args.out)], [learn])
 
 def _repeat_parser(sub):
-    p = _command(sub, 'repeat', _repeat, 'train a run once more, step by step as it was', 'saltid repeat RUN --out RUN2')
+    p = _command(sub, 'repeat', _repeat, 'train a run once more, step by step as it was',
+        'saltid repeat RUN --out RUN2')
     p.add_argument('run', help='the run\'s folder')
     p.add_argument('--out', required=True, help='the new run\'s folder, to be made')
     p.add_argument('--data', help='where the survey is now; where it was unless told')
@@ -444,7 +459,8 @@ def _predicted(done, *files):
     "What was predicted, in a sentence"
     where = ' and '.join(str(p) for p in files if p)
     return (f'{done.tiles} tiles, {done.empty} of them empty, in {where} '
-        f'({"each at its own threshold" if done.threshold is None else f"threshold {done.threshold:.2f}"}, smallest area {done.min_area})')
+        f'({"each at its own threshold" if done.threshold is None else f"threshold {done.threshold:.2f}"}, '
+        f'smallest area {done.min_area})')
 
 # %% ../nbs/11_cli.ipynb #4d76db86
 def _check_order(runs, data):
@@ -467,7 +483,8 @@ def _other_size(runs, survey):
     sizes = {tuple(read_config(r)['size']) for path in runs for r in run_folders(path)} - {tuple(survey.size)}
     if not sizes: return
     tiles, learned = ('{}x{}'.format(*s) for s in (survey.size, min(sizes)))
-    _say(f'note: these tiles are {tiles}, those of the training {learned}; that is right only if a pixel shows as much of the ground. For larger pictures: saltid section')
+    _say(f'note: these tiles are {tiles}, those of the training {learned}; '
+        'that is right only if a pixel shows as much of the ground. For larger pictures: saltid section')
 
 def _unfinished(paths):
     "Say which runs have not come to their end, and what lies in a folder of runs and is not used"
@@ -478,7 +495,8 @@ def _unfinished(paths):
             if is_stopped(r): _say(f'note: {r} was stopped before its end; go on with: saltid resume {_quote(r)}')
         _fewer_folds(path, runs)
         for folder in sorted({p.parent.parent for p in path.glob('*/*/config.json')} if runs[0] != path else ()):
-            _say(f'note: {folder} is a folder of runs in a folder of runs, and is left out; name it, too, if it is to have a say')
+            _say(f'note: {folder} is a folder of runs in a folder of runs, and is left out; name it, too, '
+                'if it is to have a say')
 
 # %% ../nbs/11_cli.ipynb #4654c9e3
 def _predict(args):
@@ -515,9 +533,11 @@ def _predict_parser(sub):
         help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--holes', type=int, default=0, help='fill islands of rock up to so many pixels')
-    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
+    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), '
+        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='tiles in a batch')
-    p.add_argument('--runtime', default='torch', help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
+    p.add_argument('--runtime', default='torch',
+        help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
 
 # %% ../nbs/11_cli.ipynb #fd7bbbc0
@@ -533,21 +553,26 @@ def _section(args):
     if not args.quiet: _unfinished([args.run])
     names = ('maps', 'threshold', 'min_area', 'overlap', 'tta', 'bs', 'device', 'overwrite')
     with _bar('predicting', args.quiet) as progress:
-        paths = predict_sections(args.run, _matching(args.files), args.out, progress=progress, **{n: getattr(args, n) for n in names})
+        paths = predict_sections(args.run, _matching(args.files), args.out, progress=progress,
+            **{n: getattr(args, n) for n in names})
     _give(args, dict(masks=[str(p) for p in paths]), f'{len(paths)} masks in {args.out}')
     return 0
 
 # %% ../nbs/11_cli.ipynb #4df454e8
 def _section_parser(sub):
-    p = _command(sub, 'section', _section, 'predict sections larger than a tile', 'saltid section RUN line*.png --out masks')
+    p = _command(sub, 'section', _section, 'predict sections larger than a tile',
+        'saltid section RUN line*.png --out masks')
     p.add_argument('run', help='a run, or a folder of runs: an ensemble')
-    p.add_argument('files', nargs='+', help='pictures, or .npy files of bytes, (height, width), each of any size; or patterns such as line*.png')
+    p.add_argument('files', nargs='+',
+        help='pictures, or .npy files of bytes, (height, width), each of any size; or patterns such as line*.png')
     p.add_argument('--out', required=True, help='a folder to write masks to, as PNG files')
     p.add_argument('--maps', action='store_true', help='write probabilities beside them, as .npy files')
-    p.add_argument('--threshold', type=float, help='probability above which a pixel is salt; what training found unless told')
+    p.add_argument('--threshold', type=float,
+        help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='bodies of fewer pixels are dropped; what training found unless told')
     p.add_argument('--overlap', type=float, default=.5, help='share of a window that the next one sees again')
-    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
+    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), '
+        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='windows in a batch')
     _share(p, 'device', 'quiet', 'overwrite')
 
@@ -597,11 +622,14 @@ def _export(args):
     files = [str(export_run(r, args.to, args.int8, args.overwrite, args.data)) for r in run_folders(args.run)]
     runtime = args.to + ('-int8' if args.int8 else '')
     several = (read_config(run_folders(args.run)[0])['net']['config'].get('n_out') or 1) > 1
-    _give(args, dict(files=files), '\n'.join([*files, f'next: saltid predict {_quote(args.run)} DATA --runtime {runtime} {"--masks masks" if several else "--out submission.csv"}']))
+    out = '--masks masks' if several else '--out submission.csv'
+    following = f'next: saltid predict {_quote(args.run)} DATA --runtime {runtime} {out}'
+    _give(args, dict(files=files), '\n'.join([*files, following]))
     return 0
 
 def _export_parser(sub):
-    p = _command(sub, 'export', _export, 'write the net of a run for ONNX Runtime or OpenVINO', 'saltid export RUN --to onnx')
+    p = _command(sub, 'export', _export, 'write the net of a run for ONNX Runtime or OpenVINO',
+        'saltid export RUN --to onnx')
     p.add_argument('run', help='a run, or a folder of runs')
     p.add_argument('--to', default='onnx', help='onnx or openvino')
     p.add_argument('--int8', action='store_true', help='weights and activations of eight bits; for onnx')
@@ -635,11 +663,13 @@ def _explore(args):
     return 0
 
 def _explore_parser(sub):
-    p = _command(sub, 'explore', _explore, 'write a page to look at held-out tiles one by one', 'saltid explore RUN --out gallery.html')
+    p = _command(sub, 'explore', _explore, 'write a page to look at held-out tiles one by one',
+        'saltid explore RUN --out gallery.html')
     p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('--out', default='gallery.html', help='the page to write')
     p.add_argument('--data', help='where the survey is now; where it was unless told')
-    p.add_argument('--n', type=int, default=240, help='tiles at most: half the most doubtful, half spread over the others')
+    p.add_argument('--n', type=int, default=240,
+        help='tiles at most: half the most doubtful, half spread over the others')
     _share(p, 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #c923f7b6
@@ -652,12 +682,14 @@ def _compare(args):
     if args.tiles:
         with new_file(args.tiles, args.overwrite) as f: c.tiles.to_csv(f, index=False, float_format='%.4f')
     worst = c.tiles.query('difference < 0').head(5), c.tiles.query('difference > 0').tail(5)[::-1]
-    text = [f'{what}: ' + ', '.join(f'{r.id} {r.difference:+.2f}' for r in t.itertuples()) for what, t in zip(('worse', 'better'), worst) if len(t)]
+    text = [f'{what}: ' + ', '.join(f'{r.id} {r.difference:+.2f}' for r in t.itertuples())
+        for what, t in zip(('worse', 'better'), worst) if len(t)]
     _give(args, {k: v for k, v in vars(c).items() if k != 'tiles'}, '\n'.join([repr(c), *text]))
     return 0
 
 def _compare_parser(sub):
-    p = _command(sub, 'compare', _compare, 'compare two runs tile by tile', 'saltid compare RUN1 RUN2 --tiles tiles.csv')
+    p = _command(sub, 'compare', _compare, 'compare two runs tile by tile',
+        'saltid compare RUN1 RUN2 --tiles tiles.csv')
     p.add_argument('a', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('b', help='another')
     p.add_argument('--data', help='where the survey is now; where it was unless told')
@@ -738,9 +770,10 @@ def _demo_parser(sub):
     _share(p, 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #20866a3a
-COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, convert=_convert_parser, train=_train_parser,
-    predict=_predict_parser, section=_section_parser, resume=_resume_parser, repeat=_repeat_parser, score=_score_parser,
-    export=_export_parser, runs=_runs_parser, compare=_compare_parser, report=_report_parser, explore=_explore_parser, recipes=_recipes_parser)
+COMMANDS = dict(demo=_demo_parser, audit=_audit_parser, synth=_synth_parser, convert=_convert_parser,
+    train=_train_parser, predict=_predict_parser, section=_section_parser, resume=_resume_parser,
+    repeat=_repeat_parser, score=_score_parser, export=_export_parser, runs=_runs_parser, compare=_compare_parser,
+    report=_report_parser, explore=_explore_parser, recipes=_recipes_parser)
 
 EXAMPLES = """examples:
   saltid demo
@@ -753,7 +786,8 @@ saltid COMMAND --help tells more of each."""
 def parser()->argparse.ArgumentParser: # With the commands as subparsers
     "Make the parser of `saltid`"
     from salt_identification import __version__
-    p = argparse.ArgumentParser('saltid', description='Find salt in seismic images.', epilog=EXAMPLES, formatter_class=_Help)
+    p = argparse.ArgumentParser('saltid', description='Find salt in seismic images.', epilog=EXAMPLES,
+        formatter_class=_Help)
     p.add_argument('--version', action='version', version=f'saltid {__version__}', help='show the version')
     sub = p.add_subparsers(required=True, metavar='COMMAND', prog='saltid')
     for add in COMMANDS.values(): add(sub)
@@ -779,7 +813,8 @@ def _how_on(args):
     "What is left of a command that was stopped, and how to go on"
     if args.fn is _demo: return f'begin anew with: saltid demo --out {_quote(args.out)} --overwrite'
     run = Path(args.out if args.fn in (_train, _repeat) else args.run if args.fn is _resume else os.devnull)
-    if not [*run.glob('config.json'), *run.glob('recipe.json'), *run.glob('*/config.json')]: return 'nothing was written'
+    if not [*run.glob('config.json'), *run.glob('recipe.json'), *run.glob('*/config.json')]:
+        return 'nothing was written'
     if getattr(args, 'folds', None): return 'the same command goes on' + ', without --overwrite'*args.overwrite
     return f'go on with: saltid resume {_quote(run)}'
 

@@ -41,8 +41,10 @@ def _deal(groups, kinds, order, n, rng):
 # %% ../nbs/04_data.ipynb #47895d65
 def _too_many(n, k, grouped):
     "Say that `n` folds are more than the `k` groups, or tiles"
-    what = f'group{"s"*(k != 1)} of labelled tiles (by groups.csv, or because they touch)' if grouped else 'labelled tiles'
-    mend = f'ask for {k} (--n-folds or --folds {k})' if k > 1 else 'label tiles elsewhere, or pass --ungrouped, whose score flatters' if grouped else 'label more'
+    groups = f'group{"s"*(k != 1)} of labelled tiles (by groups.csv, or because they touch)'
+    what = groups if grouped else 'labelled tiles'
+    mend = 'label tiles elsewhere, or pass --ungrouped, whose score flatters' if grouped else 'label more'
+    if k > 1: mend = f'ask for {k} (--n-folds or --folds {k})'
     raise SaltError(f'n_folds is {n}, but the survey has {k} {what}; {mend}')
 
 # %% ../nbs/04_data.ipynb #69fd8c44
@@ -138,8 +140,8 @@ def _channels(tiles):
     n = tiles.n_classes
     used = [int(c) for c in np.unique(tiles.masks) if c] if n > 8 else []
     if n <= 8 or 2*len(used) >= n - 1: return n
-    raise SaltError(f'masks hold the class numbers {", ".join(map(str, used[:4]))}{" ..." if len(used) > 4 else ""}, which asks for {n} channels; '
-        f'save a single class as 0 and 255, several as 1, 2, 3, or pass n_out={n}')
+    raise SaltError(f'masks hold the class numbers {", ".join(map(str, used[:4]))}{" ..." if len(used) > 4 else ""}, '
+        f'which asks for {n} channels; save a single class as 0 and 255, several as 1, 2, 3, or pass n_out={n}')
 
 # %% ../nbs/04_data.ipynb #f4d01cda
 class TileDL(TfmdDL):
@@ -253,7 +255,8 @@ def _left_out(ids, leave_out):
     "The names in `leave_out`, a set; each is one of `ids`"
     names = set() if leave_out is None else set(leave_out)
     unknown = names - set(ids)
-    if unknown: raise SaltError(f'leave_out has {min(unknown, key=str)}, which is no labelled tile of the survey; check the name')
+    if unknown: raise SaltError(f'leave_out has {min(unknown, key=str)}, '
+        'which is no labelled tile of the survey; check the name')
     return names
 
 def _split(tiles, fold, n_folds, seed, groups=None, leave_out=None):
@@ -353,7 +356,8 @@ def salt_dataloaders(
     val_bs, survey = _numbers(n_folds, fold, val_bs=val_bs)['val_bs'], as_survey(survey)
     groups = survey_groups(survey) if grouped else None
     settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups, leave_out)
-    block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms, groups, leave_out)
+    block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms,
+        groups, leave_out)
     dls = block.dataloaders(survey.train, device=device, bs=min(settings['bs'], len(train)),
         val_bs=val_bs or 2*settings['bs'], num_workers=num_workers, dl_kwargs=[dict(seed=settings['seed']), {}])
     return _dress(dls, settings, survey=survey, train_tiles=train, valid_tiles=valid)
@@ -381,7 +385,7 @@ def show_results(self:TileDL,
     **kwargs # Not used; fastai passes them on
 ): # Axes, (rows, columns)
     "Draw tiles of a batch with the truth and a prediction"
-    (x, y), out = self.decode(b)[:2], self.decode((b[0], TensorMask(out)))[1] # of the tile as it was, if the loader pads or resizes it
+    (x, y), out = self.decode(b)[:2], self.decode((b[0], TensorMask(out)))[1] # not padded or resized any more
     return show_tiles(x[:max_n], y[:max_n], out[:max_n], ncols=ncols)
 
 # %% ../nbs/04_data.ipynb #9017bcb1

@@ -82,7 +82,8 @@ def write_review(self:TileTable,
 )->Path: # `path`
     "Write the list of tiles to look at again"
     t = self.table[self.table.id.isin(list(self.review))]
-    with new_file(path, overwrite) as f: t.assign(note=[self.review[i] for i in t.id]).to_csv(f, index=False, float_format='%.4f')
+    with new_file(path, overwrite) as f:
+        t.assign(note=[self.review[i] for i in t.id]).to_csv(f, index=False, float_format='%.4f')
     return Path(path)
 
 # %% ../nbs/10d_explore.ipynb #84627ae6
@@ -322,8 +323,8 @@ def _packed(tiles, i):
     seen, row = tiles.seen, tiles.table.loc[i]
     truth = (seen.tiles.masks[i] > 0).astype(np.uint8)*255
     return dict(id=str(row.id), image=_url(seen.tiles.images[i], 'webp', quality=75),
-        prob=_url((np.minimum(_bytes(seen.probs[i,0]), 253) + 2)//5*5, 'png', optimize=True), truth=_url(truth, 'png', optimize=True),
-        **{c: round(float(row[c]), 4) for c in tiles.table if c != 'id'})
+        prob=_url((np.minimum(_bytes(seen.probs[i,0]), 253) + 2)//5*5, 'png', optimize=True),
+        truth=_url(truth, 'png', optimize=True), **{c: round(float(row[c]), 4) for c in tiles.table if c != 'id'})
 
 # %% ../nbs/10d_explore.ipynb #86fd765b
 def write_gallery(
@@ -352,7 +353,8 @@ def plot_top_losses(self:SaltLearner,
 ): # The axes
     "Show the validation tiles with the largest losses"
     loss = deepcopy(getattr(self.loss_func, 'then', self.loss_func))
-    if not hasattr(loss, 'reduction'): raise SaltError(f'{type(loss).__name__} has no reduction, so it cannot be asked tile by tile; use a TileLoss')
+    if not hasattr(loss, 'reduction'):
+        raise SaltError(f'{type(loss).__name__} has no reduction, so it cannot be asked tile by tile; use a TileLoss')
     loss.reduction = 'none'
     tiles, losses, preds = self.dls.valid_tiles, [], []
     for x, y in self.dls.valid:
@@ -362,4 +364,5 @@ def plot_top_losses(self:SaltLearner,
         preds.append(self.dls.valid.decode((x, TensorMask(found.to(x.device))))[1]) # of the tile as it was
     losses, preds = torch.cat(losses), torch.cat(preds).numpy().astype(np.uint8)
     at = losses.argsort(descending=True)[:k].tolist()
-    return show_tiles(tiles.images[at], tiles.masks[at], preds[at], [f'{str(tiles.ids[i])[:8]} {losses[i]:.2f}' for i in at], **kwargs)
+    return show_tiles(tiles.images[at], tiles.masks[at], preds[at],
+        [f'{str(tiles.ids[i])[:8]} {losses[i]:.2f}' for i in at], **kwargs)

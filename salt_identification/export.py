@@ -24,7 +24,9 @@ _PROGRAMS = dict(onnx=('onnxruntime',), openvino=('openvino',))
 
 def _need(to, packages=RUNTIMES):
     "Say it if what `to` needs is not installed"
-    if to not in packages: raise SaltError(f'{to!r} is no runtime to export for, expected one of {", ".join(packages)}' + ('; eight bits are int8=True (--int8)' if 'int8' in to else ''))
+    if to not in packages:
+        raise SaltError(f'{to!r} is no runtime to export for, expected one of {", ".join(packages)}'
+            + ('; eight bits are int8=True (--int8)' if 'int8' in to else ''))
     missing = [m for m in packages[to] if find_spec(m) is None]
     if missing: raise SaltError(f'{", ".join(missing)} is not installed; pip install {" ".join(missing)}')
 
@@ -34,8 +36,8 @@ def _write_onnx(net, size, n_in, path):
     batch = torch.export.Dim('batch')
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')
-        torch.onnx.export(net.eval(), (torch.rand(2, n_in, *size),), str(path), input_names=['image'], output_names=['logits'],
-            dynamo=True, dynamic_shapes=({0: batch},), external_data=False, verbose=False)
+        torch.onnx.export(net.eval(), (torch.rand(2, n_in, *size),), str(path), input_names=['image'],
+            output_names=['logits'], dynamo=True, dynamic_shapes=({0: batch},), external_data=False, verbose=False)
 
 # %% ../nbs/10c_export.ipynb #bcacb9dc
 def _open_onnx(path, precision='float32'):
@@ -49,7 +51,8 @@ def _open_onnx(path, precision='float32'):
 def _open_openvino(path, precision='float32'):
     "A function from images (B,C,H,W) float32 to logits"
     import openvino
-    hints = dict(INFERENCE_PRECISION_HINT=dict(float32='f32', bf16='bf16')[precision], INFERENCE_NUM_THREADS=torch.get_num_threads())
+    hints = dict(INFERENCE_PRECISION_HINT=dict(float32='f32', bf16='bf16')[precision],
+        INFERENCE_NUM_THREADS=torch.get_num_threads())
     compiled = openvino.compile_model(openvino.Core().read_model(str(path)), 'CPU', hints)
     return lambda x: compiled(x)[0]
 
@@ -88,7 +91,8 @@ def _calibration(learn, n=128):
 def _to_openvino(folder):
     "Write OpenVINO's own files in place of ONNX"
     import openvino
-    openvino.save_model(openvino.convert_model(str(folder/'model.onnx')), str(folder/'model.xml'), compress_to_fp16=False)
+    openvino.save_model(openvino.convert_model(str(folder/'model.onnx')), str(folder/'model.xml'),
+        compress_to_fp16=False)
     (folder/'model.onnx').unlink()
 
 # %% ../nbs/10c_export.ipynb #234d39f5
@@ -101,7 +105,8 @@ def _difference(learn, fn, size, n=4):
 def _check_same(learn, fn, size, most=.01):
     "Say it if another program's net is another net"
     d = _difference(learn, fn, size)
-    if not d < most: raise SaltError(f'the exported net differs from torch by {d:.3f} of a probability; predict this run with torch')
+    if not d < most: raise SaltError(f'the exported net differs from torch by {d:.3f} of a probability; '
+        'predict this run with torch')
     return d
 
 # %% ../nbs/10c_export.ipynb #532144ba
@@ -130,14 +135,18 @@ def _check_export(run, about, runtime):
     "The export is there, and of these weights"
     line = f'saltid export {run} --to {runtime.replace("-", " --")}'
     if not about.exists(): raise SaltError(f'run {run} has not been exported; do it first: {line}')
-    if read_json(about)['weights'] != _mark(run): raise SaltError(f'the export of run {run} is of older weights; make it anew: {line} --overwrite')
+    if read_json(about)['weights'] != _mark(run):
+        raise SaltError(f'the export of run {run} is of older weights; make it anew: {line} --overwrite')
 
 # %% ../nbs/10c_export.ipynb #1a6c2997
 def _ask(fn, size, x):
     "Logits of images by another program"
-    if list(x.shape[2:]) == list(size)[::-1] != list(size): raise SaltError(f'the export is for {size[0]}x{size[1]}, and a view that lays tiles on their side needs square ones; pass another tta (--tta flip), or predict with torch')
+    if list(x.shape[2:]) == list(size)[::-1] != list(size):
+        raise SaltError(f'the export is for {size[0]}x{size[1]}, and a view that lays tiles on their side '
+            'needs square ones; pass another tta (--tta flip), or predict with torch')
     if list(x.shape[2:]) != list(size):
-        raise SaltError(f'tiles are {x.shape[2]}x{x.shape[3]}, the export is for {size[0]}x{size[1]}; predict them with torch, or train a run of that size')
+        raise SaltError(f'tiles are {x.shape[2]}x{x.shape[3]}, the export is for {size[0]}x{size[1]}; '
+            'predict them with torch, or train a run of that size')
     return torch.as_tensor(fn(np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32))).clone()
 
 # %% ../nbs/10c_export.ipynb #b7531686
@@ -151,7 +160,8 @@ def load_exported(
     _need(to, _PROGRAMS)
     if precision not in ('float32', 'bf16')[:1 + (to == 'openvino')]:
         raise SaltError(f'precision is {precision!r}, expected float32, or bf16 with openvino')
-    if runtime not in ('onnx', 'onnx-int8', 'openvino'): raise SaltError(f'runtime is {runtime!r}, expected one of torch, onnx, onnx-int8, openvino')
+    if runtime not in ('onnx', 'onnx-int8', 'openvino'):
+        raise SaltError(f'runtime is {runtime!r}, expected one of torch, onnx, onnx-int8, openvino')
     folder = _folder(run, to, int8)
     _check_export(run, folder/'about.json', runtime)
     learn, about = load_run(run, device='cpu'), read_json(folder/'about.json')

@@ -28,7 +28,8 @@ def check_range(
     hi # Largest that is allowed
 ): # `value`
     "Give back `value` if it is a number from `lo` to `hi`, or say what was expected"
-    if not isinstance(value, Real) or isinstance(value, bool): raise SaltError(f'{name} is {value!r}, expected a number from {lo} to {hi}')
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise SaltError(f'{name} is {value!r}, expected a number from {lo} to {hi}')
     if not lo <= value <= hi: raise SaltError(f'{name} is {value}, expected {lo} to {hi}')
     return value
 
@@ -151,7 +152,8 @@ def _swap(part, path):
 def _check_kinds(path, kinds):
     "Only a folder that holds nothing but such files may be replaced"
     odd = next((p for p in path.rglob('*') if p.is_file() and p.name[0] != '.' and p.suffix.lower() not in kinds), None)
-    if odd: raise SaltError(f'{path} holds {odd.name}, and only a folder of {", ".join(kinds)} files is replaced here; name another folder')
+    if odd: raise SaltError(f'{path} holds {odd.name}, and only a folder of {", ".join(kinds)} files is '
+        'replaced here; name another folder')
 
 def _refuse_folder(path, overwrite, kinds=None):
     "An empty folder may be filled, one that is in use may not"
@@ -166,7 +168,7 @@ def _refuse_folder(path, overwrite, kinds=None):
 def new_folder(
     path, # The folder to make
     overwrite:bool=False, # Replace a folder that is there
-    kinds=None # Endings of the files that such a folder has, and no other, if it may be replaced: ('.png',); None for any
+    kinds=None # Replace the folder only if all its files end so, for instance ('.png',); None for any files
 ): # Path to fill; renamed to `path` at the end
     "Fill a folder whole or not at all"
     with _disk_errors(path):

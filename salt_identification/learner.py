@@ -41,9 +41,9 @@ from .losses import LOSSES, loss_spec, make_loss
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
 from .tiles import Survey, Tiles, as_survey
-from .training import (EMA, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock, autocast, bf16_slow,
-    fastest_precision, find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs, read_numbers, read_state, schedule,
-    shortest_time, silent, state_kept, unpack_state, write_state)
+from .training import (EMA, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock, autocast,
+    bf16_slow, fastest_precision, find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs,
+    read_numbers, read_state, schedule, shortest_time, silent, state_kept, unpack_state, write_state)
 from .unet import Unet, Unet34, param_groups
 
 # %% ../nbs/08_learner.ipynb #7a689dcd
@@ -127,6 +127,7 @@ def fit(self:SaltLearner,
         if isinstance(e, SaltError): e.args = (str(e).split(':\n\t', 1)[-1],)
         raise
 
+# %% ../nbs/08_learner.ipynb #b90e8cd3
 @patch
 def _do_epoch_validate(self:SaltLearner, *args, **kwargs):
     "Validate or predict, and leave nothing behind when interrupted"
@@ -175,7 +176,8 @@ def predict(self:SaltLearner,
     threshold:float=.5 # Probability above which a pixel is salt
 )->tuple: # (mask (H,W) uint8, probabilities (n,H,W) float32)
     "Find the salt in one image"
-    if np.ndim(image) != 2: raise SaltError(f'image has shape {np.shape(image)}, expected (height, width); `predict_tiles` takes several')
+    if np.ndim(image) != 2:
+        raise SaltError(f'image has shape {np.shape(image)}, expected (height, width); `predict_tiles` takes several')
     logits = self.forward(to_input(image, self.stats, self.n_in))
     probs = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)
     return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), probs[0].cpu().numpy()
@@ -184,7 +186,8 @@ def predict(self:SaltLearner,
 @patch
 def tta(self:SaltLearner, *args, **kwargs):
     "Refuse what does not turn the answers back"
-    raise SaltError("fastai's tta does not turn the maps of its views back; use predict_tiles(learn, tiles, tta='flip')")
+    raise SaltError("fastai's tta does not turn the maps of its views back; use predict_tiles(learn, "
+        "tiles, tta='flip')")
 
 # %% ../nbs/08_learner.ipynb #ee76fc02
 def _unet34(args):
@@ -256,7 +259,9 @@ def _assemble(dls, net, loss, precision, device, opts, metrics=None, cbs=(), **k
 # %% ../nbs/08_learner.ipynb #7b53755f
 def _check_batch(n, size):
     "Batch norm asks for more than one value of a channel"
-    if n == 1 and max(size) <= 32: raise SaltError(f'a batch is one tile of {max(size)} pixels, too little for batch norm; pass bs=2 or more, or label more tiles')
+    if n == 1 and max(size) <= 32:
+        raise SaltError(f'a batch is one tile of {max(size)} pixels, too little for batch norm; '
+            'pass bs=2 or more, or label more tiles')
 
 # %% ../nbs/08_learner.ipynb #c7a96cad
 def salt_learner(
@@ -277,7 +282,8 @@ def salt_learner(
     net, limits = _build(net, dls, net_args), dict(lr=(1e-8, 10), wd=(0, 10), clip=(0, 1e6))
     opts = dict(lr=lr, wd=wd, clip=clip, ema=ema)
     for name, (lo, hi) in limits.items(): check_range(name, opts[name], lo, hi)
-    if precision == 'auto': precision = fastest_precision(net, dls.device, dls.train_tiles.size, dls.n_in, min(8, dls.bs))
+    if precision == 'auto':
+        precision = fastest_precision(net, dls.device, dls.train_tiles.size, dls.n_in, min(8, dls.bs))
     return _assemble(dls, net, loss, precision, dls.device, opts, metrics, cbs or (), path=Path('.'))
 
 # %% ../nbs/08_learner.ipynb #e071ebc5
@@ -366,7 +372,8 @@ def is_stopped(
 def _check_out(out, overwrite):
     "Say it if a run cannot be put at `out`"
     if not overwrite and is_stopped(out):
-        raise SaltError(f'{out} was stopped before its end; go on with: saltid resume {out}; or pass --overwrite (overwrite=True), or name another')
+        raise SaltError(f'{out} was stopped before its end; go on with: saltid resume {out}; '
+            'or pass --overwrite (overwrite=True), or name another')
     check_new(out, overwrite)
     if not out.exists() or out.is_dir() and not any(out.iterdir()) or (out/'config.json').exists(): return
     raise SaltError(f'{out} is no run, and only a run is overwritten; name another folder, or clear it yourself')
@@ -689,7 +696,8 @@ def _config(learn, train, parts):
     opts = dict(lr=learn.lr, wd=learn.wd, ema=getattr(find_ema(learn), 'decay', 0), clip=clip)
     survey, weights = learn.dls.survey, _source(parts.get('weights') or parts.get('pretrained'))
     where = dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, tiles=len(survey.train))
-    where |= dict(size=list(survey.size), held_out=_tiles_key(learn.dls.valid_tiles.ids), pixels=_pixels_key(survey.train))
+    where |= dict(size=list(survey.size), held_out=_tiles_key(learn.dls.valid_tiles.ids),
+        pixels=_pixels_key(survey.train))
     return dict(where, data=learn.dls.settings, net=net_spec(learn.model), weights=weights,
         loss=loss_spec(learn.loss_func), precision=learn.precision, learner=opts, own=_own(learn, parts), train=train)
 
@@ -703,13 +711,16 @@ def _length(minutes, epochs, steps):
     return dict(minutes=minutes, epochs=epochs, steps=steps)
 
 # %% ../nbs/08_learner.ipynb #69a707a9
-COURSE_LIMITS = dict(seed=(0, 2**31), cycles=(1, 1000), patience=(0, 10**6), encoder_rate=(0, 10)) # Smallest and largest of each
+# Smallest and largest of each
+COURSE_LIMITS = dict(seed=(0, 2**31), cycles=(1, 1000), patience=(0, 10**6), encoder_rate=(0, 10))
 
 def _course(seed, cycles, encoder_rate, patience, tfms, keep='best'):
     "How a run is trained, as JSON can say it"
     if keep not in ('best', 'last'): raise SaltError(f'keep is {keep!r}, expected best or last')
-    whole = {k: check_whole(k, v, *COURSE_LIMITS[k]) for k, v in dict(seed=seed, cycles=cycles, patience=patience).items()}
-    return whole | dict(keep=keep, encoder_rate=check_range('encoder_rate', encoder_rate, *COURSE_LIMITS['encoder_rate']), tfms=_said(tfms))
+    whole = {k: check_whole(k, v, *COURSE_LIMITS[k])
+        for k, v in dict(seed=seed, cycles=cycles, patience=patience).items()}
+    encoder_rate = check_range('encoder_rate', encoder_rate, *COURSE_LIMITS['encoder_rate'])
+    return whole | dict(keep=keep, encoder_rate=encoder_rate, tfms=_said(tfms))
 
 # %% ../nbs/08_learner.ipynb #b0f270ca
 def _plan(learn, minutes, epochs, steps, start):
@@ -804,8 +815,9 @@ def _from_config(config, net, survey, device, path, same=False, loss=None, tfms=
     if tfms is None: tfms = config['train'].get('tfms')
     if loss is None: loss = _lost if config['loss'] == 'custom' else config['loss']
     dls = lambda: salt_dataloaders(survey_of(config, survey), tfms=tfms, device=device, **data)
-    return _assemble(dls, net, loss, _precision_here(config['precision'], device, same), device, config['learner'], metrics,
-        cbs or (), path=path, stats=tuple(data['stats']), n_in=data['n_in'])
+    precision = _precision_here(config['precision'], device, same)
+    return _assemble(dls, net, loss, precision, device, config['learner'], metrics, cbs or (), path=path,
+        stats=tuple(data['stats']), n_in=data['n_in'])
 
 # %% ../nbs/08_learner.ipynb #38f67a93
 def load_run(
@@ -856,11 +868,11 @@ def _check_survey(learn, config, run):
     "The survey is that of the run: as many tiles, as large, and the same ones held out"
     survey, size = learn.dls.survey, config['size']
     if (len(survey.train), list(survey.size)) != (config['tiles'], size):
-        raise SaltError(f'survey {survey.path} has {len(survey.train)} tiles of {list(survey.size)}, run {run} was trained '
-            f'with {config["tiles"]} of {size}; name the right survey, or train again')
+        raise SaltError(f'survey {survey.path} has {len(survey.train)} tiles of {list(survey.size)}, '
+            f'run {run} was trained with {config["tiles"]} of {size}; name the right survey, or train again')
     if config.get('held_out') in (None, _tiles_key(learn.dls.valid_tiles.ids)): return
-    raise SaltError(f'survey {survey.path} would hold out other tiles than run {run} did: a tile, a mask or groups.csv has changed '
-        'since; name the survey as it was, or train again')
+    raise SaltError(f'survey {survey.path} would hold out other tiles than run {run} did: a tile, '
+        'a mask or groups.csv has changed since; name the survey as it was, or train again')
 
 def unseen_tiles(
     learn:SaltLearner, # The learner of a run, with its survey
@@ -877,7 +889,8 @@ def _fresh(config, run, survey, device, net=None, **parts):
     learn = _from_config(config, net or make_net(config['net'], config['weights']), survey, device, run, **parts)
     _check_survey(learn, config, run)
     if config.get('pixels') not in (None, _pixels_key(learn.dls.survey.train)):
-        raise SaltError(f'images or masks of survey {learn.dls.survey.path} are not those that run {run} began with; go on with the survey as it was, or train again')
+        raise SaltError(f'images or masks of survey {learn.dls.survey.path} are not those that run {run} '
+            'began with; go on with the survey as it was, or train again')
     return learn
 
 # %% ../nbs/08_learner.ipynb #e11a15dc
@@ -996,7 +1009,8 @@ def _line_of(run):
     except SaltError as e: return dict(run=str(run), note=str(e))
     net, data = config['net'], config['data']
     last = lambda c: float(h[c].iloc[-1]) if c in h and len(h) else math.nan
-    score = last('mean_precision') if config['train'].get('keep') == 'last' else h.get('mean_precision', pd.Series(dtype=float)).max()
+    best = h.get('mean_precision', pd.Series(dtype=float)).max()
+    score = last('mean_precision') if config['train'].get('keep') == 'last' else best
     found = read_json(run/'cut.json').get('score') if (run/'cut.json').exists() else None
     if found is not None: score = found
     note = 'unfinished' if is_stopped(run) else ''
@@ -1031,10 +1045,12 @@ def _said_otherwise(config, given):
     odd = [k for k in _COURSE if get(k) is not None and train.get(k) != get(k)]
     if isinstance(get('tfms'), dict) and train.get('tfms') != plain(get('tfms')): odd.append('tfms')
     if isinstance(get('loss'), str) and loss_spec(make_loss(get('loss'))) != config['loss']: odd.append('loss')
-    if isinstance(get('net'), str) and net.get('encoder', config['net']['kind']).lower() != get('net').lower(): odd.append('net')
+    if isinstance(get('net'), str) and net.get('encoder', config['net']['kind']).lower() != get('net').lower():
+        odd.append('net')
     if 'weights' in given and _source(get('weights')) != config['weights']: odd.append('weights')
     return odd + [k for k in net if k in given and k not in ('n_in', 'n_out') and net[k] != plain(given[k])]
 
+# %% ../nbs/08_learner.ipynb #f242fac2
 def _otherwise(config, given):
     "Names of the settings in which a run differs from what was given"
     data, opts = config['data'], config['learner']
@@ -1043,19 +1059,23 @@ def _otherwise(config, given):
     if names(given.get('leave_out')) != names(data.get('leave_out')): odd.append('leave_out')
     return odd + [k for k, v in opts.items() if k in given and given[k] != v] + _said_otherwise(config, given)
 
+# %% ../nbs/08_learner.ipynb #20be7071
 def _check_fold(run, folds, given, tiles):
     "A fold that is there is one of as many, of the same tiles, and trained alike"
     config = read_config(run)
     n, anew = config['data']['n_folds'], '--overwrite (overwrite=True), or name another folder'
     if n != folds: raise SaltError(f'{run} is one of {n} folds, not of {folds}; pass folds={n}, or {anew}')
-    if config['tiles'] != tiles: raise SaltError(f'{run} is of a survey of {config["tiles"]} tiles, this one has {tiles}; pass {anew}')
+    if config['tiles'] != tiles:
+        raise SaltError(f'{run} is of a survey of {config["tiles"]} tiles, this one has {tiles}; pass {anew}')
     odd = _otherwise(config, given)
     if odd: raise SaltError(f'{run} was trained with another {", ".join(odd)}; go on as it was begun, or pass {anew}')
 
+# %% ../nbs/08_learner.ipynb #dd0d5ff4
 def _check_left(out, runs):
     "No fold of an earlier training would stay in `out` beside the new ones, and predict along"
     old = next((p.parent for p in sorted(out.glob('fold*/config.json')) if p.parent not in runs), None)
-    if old: raise SaltError(f'{old} is of an earlier training, and would predict along; delete it, or name another folder')
+    if old: raise SaltError(f'{old} is of an earlier training, and would predict along; delete it, '
+        'or name another folder')
 
 # %% ../nbs/08_learner.ipynb #158115f1
 def _parts_of(run, given):
@@ -1256,7 +1276,8 @@ def _train_apart(survey, runs, k, minutes, overwrite, given, changes, **kwargs):
     if todo: survey_groups(survey) if given.get('grouped', True) else survey.train
     minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
     how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, threads=max(1, cores()//k))
-    _side_by_side([_job(survey, runs[i], fold=i, given=given | changes[i], **how) for i in todo], k, given.get('quiet', False))
+    _side_by_side([_job(survey, runs[i], fold=i, given=given | changes[i], **how) for i in todo], k,
+        given.get('quiet', False))
 
 # %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(
@@ -1266,7 +1287,7 @@ def train_folds(
     minutes:float=30., # Time for all of them together
     overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
     nets:int|None=None, # Train the first so many folds only; None for all
-    jobs:int|None=None, # Trainings at a time, each a process; None for one a core, but 1 on a GPU, or with parts of your own
+    jobs:int|None=None, # Trainings at a time; None for one a core, but 1 on a GPU, or with parts of your own
     turns:list|None=None, # Dicts of changes to the arguments, which the nets take in turn; None for nets alike
     **kwargs # For `train_run`
 )->list: # The runs' paths

@@ -193,7 +193,7 @@ class SymmetricLovaszLoss(LovaszHingeLoss):
 
 # %% ../nbs/06_losses.ipynb #2beba160
 class PresenceLoss(TileLoss):
-    "Cross entropy of whether a tile has salt at all, by its highest logits; for classes the mean over all but the background"
+    "Cross entropy of whether a tile has salt at all, by its highest logits; of classes the mean without the background"
     def __init__(self,
         share:float=.005, # Share of the tile's pixels that speak, the highest
         reduction:str='mean' # 'mean', 'sum' or 'none'
@@ -235,7 +235,8 @@ class SumLoss(TileLoss):
     ):
         super().__init__(reduction)
         self.losses = nn.ModuleList([_part(l) for l in losses])
-        self.weights = [check_range('a weight', w, 0, 1e6) for w in ([1.]*len(self.losses) if weights is None else weights)]
+        self.weights = [check_range('a weight', w, 0, 1e6)
+            for w in ([1.]*len(self.losses) if weights is None else weights)]
         if not 0 < len(self.losses) == len(self.weights):
             raise SaltError(f'{len(self.losses)} losses have {len(self.weights)} weights; give one each')
 

@@ -24,7 +24,8 @@ from .files import SaltError, check_range, check_whole
 # %% ../nbs/07_metrics.ipynb #59bf9f87
 def _numbers(x, name):
     "`x` as a plain tensor (N,H,W) of class numbers or booleans"
-    x = x.detach().as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(np.require(x, requirements='CW'))
+    if isinstance(x, torch.Tensor): x = x.detach().as_subclass(torch.Tensor)
+    else: x = torch.as_tensor(np.require(x, requirements='CW'))
     if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > .5')
     if x.ndim != 3:
         raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
@@ -57,6 +58,7 @@ def _all_counted(counts, pixels):
     raise SaltError(f'tile {int(odd.int().argmax())} has a class number above {counts.shape[2]-1}; '
         'pass n_classes, the largest number plus 1')
 
+# %% ../nbs/07_metrics.ipynb #87e98eb0
 def tile_counts(
     preds, # (N,H,W) booleans or class numbers, array or tensor
     targs, # (N,H,W) truth, likewise
@@ -68,7 +70,9 @@ def tile_counts(
     if p.shape != t.shape:
         raise SaltError(f'preds have shape {tuple(p.shape)}, targs {tuple(t.shape)}; crop or resize preds to the masks')
     t = t.to(p.device)
-    if n_classes > 1: return _all_counted(torch.stack([_overlaps(p == k, t == k) for k in range(n_classes)], 2), p[:1].numel())
+    if n_classes > 1:
+        each = [_overlaps(p == k, t == k) for k in range(n_classes)]
+        return _all_counted(torch.stack(each, 2), p[:1].numel())
     both, pred, targ = (salt := _overlaps(p, t)).unbind(1)
     rock = p[0].numel() - torch.stack([pred + targ - both, pred, targ], 1) if len(p) else salt
     return torch.stack([rock, salt], 2)
@@ -453,7 +457,8 @@ def expected_cut(
 def _numbered(groups, n):
     "Groups of `n` tiles as numbers from 0; for None, each tile by itself"
     groups = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
-    if len(groups) != n: raise SaltError(f'there are {len(groups)} groups for {n} tiles; give each tile the group it is in')
+    if len(groups) != n:
+        raise SaltError(f'there are {len(groups)} groups for {n} tiles; give each tile the group it is in')
     return groups
 
 # %% ../nbs/07_metrics.ipynb #1a67c28a

@@ -122,7 +122,8 @@ def _check_parts(images):
     parts = [_check_images(p) for p in (images if isinstance(images, (list, tuple)) else [images])]
     sizes = sorted({p.shape[1:] for p in parts})
     if len(sizes) == 1: return parts
-    raise SaltError('images are of ' + (' and '.join('{}x{}'.format(*s) for s in sizes[:2]) if sizes else 'no part') + '; pass parts with tiles of one size')
+    found = ' and '.join('{}x{}'.format(*s) for s in sizes[:2]) or 'no part'
+    raise SaltError(f'images are of {found}; pass parts with tiles of one size')
 
 def _strips(name, parts):
     "The strips of that name of several arrays of images, one after the other"
@@ -318,7 +319,8 @@ def survey_neighbours(
     "Find the neighbours among all tiles of a survey"
     s = as_survey(survey)
     parts = [s.read(ids, masks) for ids, masks in ((s.ids, s.has_masks), (s.test_ids, False)) if ids]
-    if not parts: raise SaltError(f'survey {s.path} has no tiles to compare; expected train/images, test/images, or images')
+    if not parts: raise SaltError(f'survey {s.path} has no tiles to compare; expected train/images, '
+        'test/images, or images')
     return _Joined(parts), known_neighbours(parts, margin)
 
 def count_touching(
@@ -328,7 +330,8 @@ def count_touching(
     "Say how many tiles touch others"
     sizes = np.bincount(group_tiles(n, pairs))
     many = sizes[sizes > 1]
-    return f'{many.sum()} of {n}, in {len(many)} group{"s"*(len(many) > 1)} of up to {sizes.max()}' if len(many) else f'0 of {n}'
+    if not len(many): return f'0 of {n}'
+    return f'{many.sum()} of {n}, in {len(many)} group{"s"*(len(many) > 1)} of up to {sizes.max()}'
 
 # %% ../nbs/01a_neighbours.ipynb #de62a810
 def _unlabelled(survey):
@@ -343,7 +346,8 @@ def _named_groups(survey):
     if not path.exists(): return np.empty((0, 2), int)
     group = read_table(path, ['id', 'group']).set_index('id')['group']
     missing = [id for id in ids if id not in group.index]
-    if missing: raise SaltError(f'{path} has no line for tile {missing[0]} ({len(missing)} such); add it, or remove the table')
+    if missing: raise SaltError(f'{path} has no line for tile {missing[0]} ({len(missing)} such); add it, '
+        'or remove the table')
     group = group.loc[ids].str.strip()
     empty = group.index[group == '']
     if len(empty):

@@ -22,8 +22,8 @@ from . import __version__
 from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
 from .data import salt_dataloaders
 from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
-from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, plan_jobs, salt_learner, survey_of,
-    train_folds, train_run, unseen_tiles, use_threads)
+from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, plan_jobs,
+    salt_learner, survey_of, train_folds, train_run, unseen_tiles, use_threads)
 from .metrics import ExpectedCut, best_cut, cross_cut, score_interval, tile_precision
 from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
@@ -57,9 +57,10 @@ def _arguments(fn, *without):
 
 def track_keys()->list: # Of str
     "What a track of a recipe may say"
-    return sorted({*_arguments(train_run, 'survey', 'out', 'minutes', 'epochs', 'steps', 'seed', 'fold', 'n_folds', 'device',
-        'quiet', 'overwrite', 'patience', 'keep'), *_arguments(salt_learner, 'dls', 'metrics', 'cbs'),
-        *_arguments(Unet, 'encoder', 'n_in', 'n_out', 'weights')} - {'n_in'})
+    of_run = _arguments(train_run, 'survey', 'out', 'minutes', 'epochs', 'steps', 'seed', 'fold', 'n_folds', 'n_in',
+        'device', 'quiet', 'overwrite', 'patience', 'keep')
+    of_learner = _arguments(salt_learner, 'dls', 'n_in', 'metrics', 'cbs')
+    return sorted({*of_run, *of_learner, *_arguments(Unet, 'encoder', 'n_in', 'n_out', 'weights')})
 
 PLAN_KEYS = ('nets', 'folds', 'passes', 'turns')
 
@@ -73,14 +74,16 @@ def _check_keys(where, table, known):
             f'it takes {", ".join(known)}'))
 
 # %% ../nbs/10a_recipes.ipynb #d6b5a4c8
-_SWITCHES = {n for fn in (train_run, salt_learner, Unet, tile_tfms) for n, p in inspect.signature(fn).parameters.items() if isinstance(p.default, bool)}
+_SWITCHES = {n for fn in (train_run, salt_learner, Unet, tile_tfms)
+    for n, p in inspect.signature(fn).parameters.items() if isinstance(p.default, bool)}
 _TABLES = 'affine', 'light', 'cutmix'
 
 def _check_values(where, table):
     "Say it if a switch is neither on nor off, or a number of the course out of its range"
     for k, v in table.items():
         if k in _SWITCHES and not isinstance(v, bool) and not (k in _TABLES and isinstance(v, dict)):
-            raise SaltError(f'{where} has {k} = {v!r}, expected true or false' + (', or a table' if k in _TABLES else ''))
+            raise SaltError(f'{where} has {k} = {v!r}, expected true or false'
+                + (', or a table' if k in _TABLES else ''))
     for k, check in (('cycles', check_whole), ('encoder_rate', check_range)):
         if k in table: check(f'{where}: {k}', table[k], *COURSE_LIMITS[k])
 
@@ -128,12 +131,14 @@ def _read_plan(where, plan):
 # %% ../nbs/10a_recipes.ipynb #6d22431b
 def _read_track(where, track):
     "A track with its plans"
-    if not isinstance(track, dict): raise SaltError(f'{where} is missing; copy it from one of the recipes that come along')
+    if not isinstance(track, dict):
+        raise SaltError(f'{where} is missing; copy it from one of the recipes that come along')
     _check_keys(where, track, ['plans', *track_keys()])
     _check_values(where, track)
     _check_tfms(where, track.get('tfms', {}))
     plans = track.get('plans') or [{}]
-    if not isinstance(plans, list): raise SaltError(f'{where}: plans is one table; write [[...]] with two brackets, for the first of a list')
+    if not isinstance(plans, list):
+        raise SaltError(f'{where}: plans is one table; write [[...]] with two brackets, for the first of a list')
     return track | dict(plans=[_read_plan(f'{where} plan {i}', p) for i, p in enumerate(plans, 1)])
 
 # %% ../nbs/10a_recipes.ipynb #cd71cc72
@@ -170,7 +175,8 @@ def pick_track(
     if weights: args |= dict(weights=str(weights))
     if net: args['net'] = net
     if weights and 'net' not in args: args['net'] = SMALL_ENCODER if weights == 'imagenet' else guess_encoder(weights)
-    why = f'the encoder {args["net"]} begins with the weights of {weights}' if weights else why or 'no weights were given'
+    if weights: why = f'the encoder {args["net"]} begins with the weights of {weights}'
+    else: why = why or 'no weights were given'
     return name, args, recipe.tracks[name]['plans'], why
 
 # %% ../nbs/10a_recipes.ipynb #bab7bf84
@@ -298,8 +304,8 @@ class Estimate:
 
     def __repr__(self):
         gain = f', and {self.gain:.3f} more for the mean of all nets' if self.gain else ''
-        return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} tiles are graded (95 %); '
-            f'measured on {self.tiles} tiles that no net had seen{gain}')
+        return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} '
+            f'tiles are graded (95 %); measured on {self.tiles} tiles that no net had seen{gain}')
 
 # %% ../nbs/10a_recipes.ipynb #a4b88fed
 def _interval(scores, groups, graded):
@@ -315,7 +321,8 @@ def _judge(probs, masks, groups):
     if probs.shape[1] > 1: return tile_precision(probs.argmax(1), masks, probs.shape[1]), dict(threshold=.5, min_area=0)
     n = len(masks) if groups is None else len(np.unique(groups))
     plain, own = best_cut(probs[:,0], masks), cross_cut(probs[:,0], masks, groups, min(5, n), expected=True)
-    return own.precision, dict(threshold=plain.threshold, min_area=plain.min_area, sharpness=own.cut.sharpness, shift=own.cut.shift)
+    return own.precision, dict(threshold=plain.threshold, min_area=plain.min_area, sharpness=own.cut.sharpness,
+        shift=own.cut.shift)
 
 def _touching(survey):
     "Share of the unlabelled tiles that touch a labelled one"
@@ -358,7 +365,8 @@ def _gain(survey, runs, cut, tta, device, piece=64):
     if len(runs) < 3 or not survey.test_ids: return 0.
     n = len(survey.test)
     some = survey.test[np.sort(np.random.default_rng(0).choice(n, min(n, _SOME), replace=False))]
-    learners, expected = [load_run(r, device=device) for r in runs], ExpectedCut(cut.sharpness, cut.shift) if cut.sharpness is not None else None
+    learners = [load_run(r, device=device) for r in runs]
+    expected = None if cut.sharpness is None else ExpectedCut(cut.sharpness, cut.shift)
     to_masks = lambda p: expected.apply(p[:,0]) if expected else p.argmax(1)
     pieces = [some[i:i+piece] for i in range(0, len(some), piece)]
     gains = [averaging_gain([predict_tiles(l, p, tta, 64).mean.numpy() for l in learners], to_masks) for p in pieces]
@@ -382,12 +390,12 @@ def _possible(survey, config):
     units = [n_of[g] for g in grouped]
     plans = [p for p, n in zip(config['plans'], units) if p['folds'] <= n and p['nets']*n >= 2*p['folds']]
     if plans: return plans
-    raise SaltError(f'the survey has {max(units)} groups of tiles that belong together, too few for each plan of the recipe; '
-        'copy the recipe and ask for fewer folds, or label more')
+    raise SaltError(f'the survey has {max(units)} groups of tiles that belong together, '
+        'too few for each plan of the recipe; copy the recipe and ask for fewer folds, or label more')
 
 # %% ../nbs/10a_recipes.ipynb #7d6a05aa
 def _in_reach(plans, step, tiles, seconds, bs):
-    "The last plan, and those before it that could be had if a step took a quarter of `step` seconds, or that may have shorter ones"
+    "The last plan, and those before it that could be had at a quarter of `step` seconds, or whose steps may be shorter"
     passes = lambda p: plan_passes(p, tiles, seconds, step/4, p.get('bs', bs))
     own = lambda p: set(p) - {*PLAN_KEYS, 'tfms'}
     return [p for p in plans[:-1] if own(p) or passes(p) >= p['passes']] + plans[-1:]
@@ -401,7 +409,8 @@ def _trials(survey, config, plans, device):
         key = str([plan_jobs(plan['nets'], device), own, _different(plan)])
         if key not in known: known[key] = try_plan(survey, config['args'], plan, config['seed'], device, seconds)
         return known[key]
-    plans = _in_reach(plans, speed(plans[-1])['step'], len(survey.train), config['minutes']*60, config['args'].get('bs', 32))
+    plans = _in_reach(plans, speed(plans[-1])['step'], len(survey.train), config['minutes']*60,
+        config['args'].get('bs', 32))
     return plans, [speed(p) for p in plans]
 
 # %% ../nbs/10a_recipes.ipynb #550d7e92
@@ -422,8 +431,8 @@ def _train(survey, out, config, device, quiet):
     on_cpu, jobs = torch.device(device).type == 'cpu', min(speed['jobs'], plan_jobs(plan['nets'], device))
     precision = 'auto' if on_cpu and speed['precision'] == 'fp16' else speed['precision']
     args = config['args'] | {k: v for k, v in plan.items() if k not in PLAN_KEYS} | dict(precision=precision)
-    return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=jobs, turns=plan.get('turns'),
-        seed=config['seed'], keep='last', device=device, quiet=quiet, **args)
+    return train_folds(survey, out, plan['folds'], config['train_minutes'], nets=plan['nets'], jobs=jobs,
+        turns=plan.get('turns'), seed=config['seed'], keep='last', device=device, quiet=quiet, **args)
 
 # %% ../nbs/10a_recipes.ipynb #edc6f650
 def _held_out(survey, out, runs, tta, device):
@@ -451,7 +460,8 @@ def _estimate(survey, out, maps, runs, tta, device):
 def _submit(survey, out, classes, tta, device):
     "Write the submission of all runs together; for several classes masks"
     if not survey.test_ids: return
-    outs = dict(out=out/'submission.csv', uncertainty=out/'uncertainty.csv') if classes == 1 else dict(masks=out/'masks')
+    outs = dict(masks=out/'masks')
+    if classes == 1: outs = dict(out=out/'submission.csv', uncertainty=out/'uncertainty.csv')
     predict_submission(out, survey, **outs, tta=tta, bs=64, overwrite=True, device=device)
 
 # %% ../nbs/10a_recipes.ipynb #8b80c1de
@@ -466,8 +476,8 @@ def _settings(recipe, minutes, weights, net, seed):
     track, args, plans, why = pick_track(r, weights, net, why)
     minutes = r.minutes if minutes is None else check_range('minutes', minutes, .1, 100_000)
     file = str(recipe) if str(recipe) in recipe_names() else str(recipe_path(recipe).resolve())
-    return dict(version=__version__, recipe=r.name, file=file, net=net, about=r.about, track=track, why=why, minutes=minutes, seed=seed, tta=r.tta,
-        args=args, plans=plans)
+    return dict(version=__version__, recipe=r.name, file=file, net=net, about=r.about, track=track, why=why,
+        minutes=minutes, seed=seed, tta=r.tta, args=args, plans=plans)
 
 # %% ../nbs/10a_recipes.ipynb #b5e38073
 def _titled(settings):
@@ -487,7 +497,8 @@ def _begin(out, settings, overwrite, plan):
         config = read_json(there)
         odd = _odd(settings, config)
         if not odd: return config
-        raise SaltError(f'{out} was begun with another {", ".join(odd)}; go on as it was begun (saltid resume {out}, with --data if the '
+        raise SaltError(f'{out} was begun with another {", ".join(odd)}; '
+            f'go on as it was begun (saltid resume {out}, with --data if the '
             'survey has moved), name another folder, or begin anew with --overwrite (overwrite=True)')
     full = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if full and not there.exists(): raise SaltError(f'{out} exists and holds no recipe; name another folder')
@@ -503,8 +514,10 @@ def _cook(survey, out, config, start, device, quiet):
         config = _choose(survey, config, start, device)
         write_json(out/'recipe.json', config, overwrite=True)
     plan, speed = config['plan'], config['speed']
-    if config.get('late_minutes', 0) > .1: say(f'this will take some {config["late_minutes"]:.1f} minutes longer than that; there is much to predict')
-    say(f'training {plan["nets"]} of {plan["folds"]} folds, {speed["jobs"]} at a time, {config["train_minutes"]:.1f} minutes in all')
+    if config.get('late_minutes', 0) > .1:
+        say(f'this will take some {config["late_minutes"]:.1f} minutes longer than that; there is much to predict')
+    say(f'training {plan["nets"]} of {plan["folds"]} folds, {speed["jobs"]} at a time, '
+        f'{config["train_minutes"]:.1f} minutes in all')
     runs = _train(survey, out, config, device, quiet)
     say('judging by the held-out tiles ...')
     found = _estimate(survey, out, _held_out(survey, out, runs, config['tta'], device), runs, config['tta'], device)
@@ -518,7 +531,7 @@ def run_recipe(
     out, # The folder to make; one that was begun with the same settings is gone on with
     recipe='quick', # 'quick', 'hour', 'evening', or a file such as 'my.toml'
     minutes:float|None=None, # Time of the whole way; None for the recipe's
-    weights=None, # File with weights of an encoder, 'imagenet', or 'none'; None for the best to be had, or for none if a `net` is named
+    weights=None, # An encoder's file, 'imagenet', 'none'; None for the best to be had, or for none if `net` is named
     net:str|None=None, # Encoder; None for that of the recipe or of the weights
     seed:int=0, # As for `train_run`
     device=None, # None for a GPU if there is one
@@ -532,7 +545,8 @@ def run_recipe(
     if survey.test_ids: survey.test
     settings |= dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad)
     _say(quiet)(_titled(settings))
-    return _cook(survey, out, _begin(out, settings, overwrite, lambda s: _choose(survey, s, start, device)), start, device, quiet)
+    return _cook(survey, out, _begin(out, settings, overwrite, lambda s: _choose(survey, s, start, device)),
+        start, device, quiet)
 
 # %% ../nbs/10a_recipes.ipynb #a8f61792
 def resume_recipe(
@@ -548,5 +562,6 @@ def resume_recipe(
     _say(quiet)(_titled(config))
     survey = survey_of(config, survey)
     found = _cook(survey, out, config, start, check_device(device), quiet)
-    write_json(out/'recipe.json', read_json(out/'recipe.json') | dict(survey=str(survey.path.resolve())), overwrite=True)
+    write_json(out/'recipe.json', read_json(out/'recipe.json') | dict(survey=str(survey.path.resolve())),
+        overwrite=True)
     return found

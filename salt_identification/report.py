@@ -18,7 +18,8 @@ from fastcore.basics import patch
 
 from . import __version__
 from .files import SaltError, new_file, read_json
-from .learner import list_runs, load_run, plot_history, read_config, run_folders, survey_of, unseen_tiles
+from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
+    unseen_tiles)
 from .metrics import best_cut, paired_difference, score_interval, tile_precision
 from .neighbours import survey_groups
 from .submission import find_cut, to_masks
@@ -28,12 +29,16 @@ from .uncertainty import calibrate, caught, ece, fit_review, plot_reliability, r
 
 # %% ../nbs/10b_report.ipynb #a5800956
 STYLE = (':root{color-scheme:light dark;--ink:#222;--paper:#fff;--soft:#f3f4f6;--line:#d8dbe0;--bar:#3b7ea1}'
-    '@media (prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#16181d;--soft:#22262e;--line:#3a404b;--bar:#6fb1d3}}'
-    'body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:var(--ink);background:var(--paper)}'
+    '@media (prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#16181d;--soft:#22262e;'
+    '--line:#3a404b;--bar:#6fb1d3}}'
+    'body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;'
+    'color:var(--ink);background:var(--paper)}'
     'h1{line-height:1.2;overflow-wrap:anywhere}h2{margin-top:2.2em;border-bottom:1px solid var(--line)}'
-    'img{max-width:100%;height:auto;background:#fff;border-radius:4px}pre{background:var(--soft);padding:1em;overflow:auto}'
-    '.lead{font-size:1.25em}.wide{overflow-x:auto}table{border-collapse:collapse}th,td{padding:.25em .8em;text-align:right;'
-    'border-bottom:1px solid var(--line)}th:first-child,td:first-child{text-align:left;min-width:6.5em}th{font-weight:600}'
+    'img{max-width:100%;height:auto;background:#fff;border-radius:4px}'
+    'pre{background:var(--soft);padding:1em;overflow:auto}'
+    '.lead{font-size:1.25em}.wide{overflow-x:auto}table{border-collapse:collapse}'
+    'th,td{padding:.25em .8em;text-align:right;border-bottom:1px solid var(--line)}'
+    'th:first-child,td:first-child{text-align:left;min-width:6.5em}th{font-weight:600}'
     '.bar{display:inline-block;height:.7em;background:var(--bar);border-radius:2px}summary{cursor:pointer}')
 
 # %% ../nbs/10b_report.ipynb #14f2f200
@@ -111,12 +116,14 @@ def halves(self:HeldOut)->np.ndarray: # (N,) 0 or 1
     groups = self._own_groups()
     return (np.arange(len(self.tiles)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()) % 2
 
+# %% ../nbs/10b_report.ipynb #2ebf78e0
 def cross_doubt(
     seen:HeldOut # From `held_out`, of one class
 )->tuple: # (doubt (N,), calibrated probabilities (N,H,W), the two temperatures)
     "Ask each half of the tiles what the other half has taught"
     p, y, half = np.asarray(seen.probs[:,0]), seen.tiles.masks, seen.halves()
-    if len(p) < 2: raise SaltError('one tile was held out, and doubt is learned from others; hold out more (fewer folds, or more tiles)')
+    if len(p) < 2: raise SaltError('one tile was held out, and doubt is learned from others; '
+        'hold out more (fewer folds, or more tiles)')
     doubt, after = np.zeros(len(p)), np.zeros(p.shape, np.float32)
     fits = [fit_review(p[half != k], seen.preds[half != k], y[half != k]) for k in (0, 1)]
     for k, r in enumerate(fits):
@@ -147,7 +154,9 @@ def _check_once(runs, parts):
     at = {}
     for run, part in zip(runs, parts):
         for i in part.ids:
-            if at.setdefault(i, run) is not run: raise SaltError(f'tile {i} was held out by {Path(at[i]).name} and by {Path(run).name}, and would count twice; give runs of different folds, or one of the two')
+            if at.setdefault(i, run) is not run:
+                raise SaltError(f'tile {i} was held out by {Path(at[i]).name} and by {Path(run).name}, '
+                    'and would count twice; give runs of different folds, or one of the two')
 
 def _groups_of(runs, survey, ids):
     "Groups of tiles that touch; None for runs that did not keep them together"
@@ -177,8 +186,10 @@ def lost_points(
     "Say what the lost points are made of"
     true, pred = ((m.reshape(len(m), -1) > 0).any(1) for m in (seen.tiles.masks, seen.preds))
     lost = 1 - seen.scores
-    kinds = {'salt was missed': true & ~pred, 'salt was seen where there is none': ~true & pred, 'outlines differ': true & pred}
-    rows = [(k, int((at & (lost > 0)).sum()), lost[at].sum(), lost[at].sum()/max(lost.sum(), 1e-9)) for k, at in kinds.items()]
+    kinds = {'salt was missed': true & ~pred, 'salt was seen where there is none': ~true & pred,
+        'outlines differ': true & pred}
+    rows = [(k, int((at & (lost > 0)).sum()), lost[at].sum(), lost[at].sum()/max(lost.sum(), 1e-9))
+        for k, at in kinds.items()]
     return pd.DataFrame(rows, columns=['kind', 'tiles', 'points', 'share'])
 
 # %% ../nbs/10b_report.ipynb #7a3d9e47
@@ -192,26 +203,31 @@ def by_coverage(
     kind = np.searchsorted(COVERAGES, salt, 'left')
     names = ['no salt', *[f'{100*a:g} to {100*b:g} %' for a, b in zip(COVERAGES, COVERAGES[1:])]]
     lost = 1 - seen.scores
-    rows = [(n, int(at.sum()), seen.scores[at].mean(), lost[at].sum()/max(lost.sum(), 1e-9)) for k, n in enumerate(names) if (at := kind == k).any()]
+    rows = [(n, int(at.sum()), seen.scores[at].mean(), lost[at].sum()/max(lost.sum(), 1e-9))
+        for k, n in enumerate(names) if (at := kind == k).any()]
     return pd.DataFrame(rows, columns=['coverage', 'tiles', 'score', 'lost'])
 
 # %% ../nbs/10b_report.ipynb #98d3310d
 def _measured(seen, nets=1):
     "The score of held-out tiles, and how far it can be believed"
     n, groups = len(seen.scores), seen._own_groups()
-    said, one = f'Score <b>{seen.scores.mean():.3f}</b> on {n} held-out tiles', ', one for all nets,' if nets > 1 else ''
+    said = f'Score <b>{seen.scores.mean():.3f}</b> on {n} held-out tiles'
+    one = ', one for all nets,' if nets > 1 else ''
     flatters = f'The best epoch and the cut{one} were chosen on the same tiles, so it flatters a little.'
     if n < 2: return f'{said}: too few to say more. {flatters}'
     low, high = score_interval(seen.scores, groups)
-    kin = '' if seen.groups is None or groups is not None else ' All of them belong together (groups.csv), so the truth may lie further off.'
+    one_group = seen.groups is not None and groups is None
+    kin = ' All of them belong together (groups.csv), so the truth may lie further off.' if one_group else ''
     return f'{said}, between {low:.3f} and {high:.3f} (95 %).{kin} {flatters}'
 
 # %% ../nbs/10b_report.ipynb #f3dc70cc
 def _estimated(e):
     "The estimate of a recipe, as `estimate.json` has it, in words"
-    gain = f' {e["gain"]:.3f} of it is what the mean of all nets gains over one of them, as unlabelled tiles show it.' if e.get('gain') else ''
-    return (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if {e["graded"]} tiles are graded (95 %). '
-        f'Measured on {e["tiles"]} tiles, each by a net that had not seen it, with a cut that was chosen on others.{gain}')
+    gain = ' {:.3f} of it is what the mean of all nets gains over one of them, as unlabelled tiles show it.'
+    gain = gain.format(e['gain']) if e.get('gain') else ''
+    return (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if '
+        f'{e["graded"]} tiles are graded (95 %). Measured on {e["tiles"]} tiles, each by a net that had not seen it, '
+        f'with a cut that was chosen on others.{gain}')
 
 def _outcome(run, seen):
     "The score in a sentence"
@@ -225,11 +241,14 @@ def _settings(runs):
     "A table of what was trained on what"
     c, t = read_config(runs[0]), list_runs(Path(runs[0]).parent if len(runs) > 1 else runs[0])
     net = c['net']['config']
-    rows = dict(survey=c['survey'], tiles=f'{c["tiles"]} labelled, {c["size"][0]} x {c["size"][1]} pixels', nets=len(runs),
-        folds=f'{", ".join(str(f) for f in t["fold"])} of {c["data"]["n_folds"]}, tiles that touch {"kept together" if c["data"]["grouped"] else "may be apart"}',
-        net=net.get('encoder', c['net']['kind']), weights=c['weights'] or 'random', loss=c['loss'], transforms=json.dumps(c['train']['tfms']),
-        epochs=', '.join(map(str, t['epochs'])), minutes=', '.join(f'{m:.1f}' for m in t['minutes']), precision=c['precision'], seed=c['data']['seed'],
-        **{k: c['learner'][k] for k in ('lr', 'wd', 'ema')}, version=f'salt_identification {c["version"]}, torch {c.get("torch", "?")}, Python {c.get("python", "?")}')
+    rows = dict(survey=c['survey'], tiles=f'{c["tiles"]} labelled, {c["size"][0]} x {c["size"][1]} pixels',
+        nets=len(runs), folds=f'{", ".join(str(f) for f in t["fold"])} of {c["data"]["n_folds"]}, '
+        f'tiles that touch {"kept together" if c["data"]["grouped"] else "may be apart"}',
+        net=net.get('encoder', c['net']['kind']), weights=c['weights'] or 'random', loss=c['loss'],
+        transforms=json.dumps(c['train']['tfms']),
+        epochs=', '.join(map(str, t['epochs'])), minutes=', '.join(f'{m:.1f}' for m in t['minutes']),
+        precision=c['precision'], seed=c['data']['seed'], **{k: c['learner'][k] for k in ('lr', 'wd', 'ema')},
+        version=f'salt_identification {c["version"]}, torch {c.get("torch", "?")}, Python {c.get("python", "?")}')
     return _table(['what', 'value'], rows.items())
 
 # %% ../nbs/10b_report.ipynb #9109d219
@@ -237,12 +256,17 @@ def _numbers(seen, names):
     "Tables of scores"
     share = lambda v: (f'{100*v:.0f} %', _bar(v))
     yield Html('<h2>Where the points are lost</h2>')
-    yield _table(['', 'tiles', 'points', 'share of all lost', ''], [(r.kind, r.tiles, f'{r.points:.1f}', *share(r.share)) for r in lost_points(seen).itertuples()])
+    yield _table(['', 'tiles', 'points', 'share of all lost', ''],
+        [(r.kind, r.tiles, f'{r.points:.1f}', *share(r.share)) for r in lost_points(seen).itertuples()])
     yield Html('<h2>By the share of salt</h2>')
-    yield _table(['salt in the tile', 'tiles', 'score', '', 'share of all lost'], [(r.coverage, r.tiles, f'{r.score:.3f}', _bar(r.score), share(r.lost)[0]) for r in by_coverage(seen).itertuples()])
+    yield _table(['salt in the tile', 'tiles', 'score', '', 'share of all lost'],
+        [(r.coverage, r.tiles, f'{r.score:.3f}', _bar(r.score), share(r.lost)[0])
+        for r in by_coverage(seen).itertuples()])
     if seen.part.max():
         yield Html('<h2>By net</h2>')
-        yield _table(['net', 'tiles', 'score', ''], [(name, int(at.sum()), f'{seen.scores[at].mean():.3f}', _bar(seen.scores[at].mean())) for k, name in enumerate(names) if (at := seen.part == k).any()])
+        parts = [(name, seen.scores[seen.part == k]) for k, name in enumerate(names) if (seen.part == k).any()]
+        yield _table(['net', 'tiles', 'score', ''],
+            [(name, len(x), f'{x.mean():.3f}', _bar(x.mean())) for name, x in parts])
 
 # %% ../nbs/10b_report.ipynb #4562200f
 def _plot_cuts(seen):
@@ -251,7 +275,8 @@ def _plot_cuts(seen):
     c = best_cut(seen.probs[:,0], seen.tiles.masks)
     ax = plt.subplots(figsize=(5,2.6), dpi=72, layout='constrained')[1]
     for k in dict.fromkeys((0, list(c.min_areas).index(c.min_area))):
-        ax.plot(c.thresholds, c.table[:,k], label=f'masks below {c.min_areas[k]} pixels emptied' if c.min_areas[k] else 'threshold alone')
+        ax.plot(c.thresholds, c.table[:,k], label=f'masks below {c.min_areas[k]} pixels emptied'
+            if c.min_areas[k] else 'threshold alone')
     ax.axvline(c.threshold, color='.6', lw=1, ls=':')
     ax.set_xlabel('threshold'); ax.set_ylabel('score'); ax.legend(); ax.grid(alpha=.3)
     return ax.figure
@@ -260,10 +285,13 @@ def _plot_cuts(seen):
 def _doubts(seen):
     "Reliability, and what looking at doubtful tiles would catch"
     p, y, (doubt, after, T), lost = seen.probs[:,0], seen.tiles.masks, cross_doubt(seen), 1 - seen.scores
-    yield Html(f'<h2>Are the probabilities honest?</h2><p>Expected calibration error {ece(p, y):.4f}; with a temperature '
-        f'({T[0]:.2f} and {T[1]:.2f}, each fitted on one half of the tiles and used on the other) {ece(after, y):.4f}.</p>')
-    yield plot_reliability({'as the net says it': reliability(p, y), 'with the temperature': reliability(after, y)}).figure
-    rows = [(f'{100*s:.0f} %', f'{100*caught(doubt, lost, s):.0f} %', f'{100*caught(lost, lost, s):.0f} %') for s in (.05, .1, .2, .3)]
+    yield Html(f'<h2>Are the probabilities honest?</h2><p>Expected calibration error {ece(p, y):.4f}; '
+        f'with a temperature ({T[0]:.2f} and {T[1]:.2f}, each fitted on one half of the tiles and used on the other) '
+        f'{ece(after, y):.4f}.</p>')
+    curves = {'as the net says it': reliability(p, y), 'with the temperature': reliability(after, y)}
+    yield plot_reliability(curves).figure
+    rows = [(f'{100*s:.0f} %', f'{100*caught(doubt, lost, s):.0f} %', f'{100*caught(lost, lost, s):.0f} %')
+        for s in (.05, .1, .2, .3)]
     yield Html('<h2>If a person looks at the most doubtful tiles</h2>')
     yield _table(['share of tiles looked at', 'of the lost points among them', 'at best'], rows)
 
@@ -283,13 +311,15 @@ def _tile_pictures(seen):
         yield Html(f'<h2>{title}</h2>')
         titles = [f'{str(seen.tiles.ids[i])[:10]}  {seen.scores[i]:.2f}' for i in at]
         fig = show_tiles(seen.tiles.images[at], seen.tiles.masks[at], seen.preds[at], titles)[0,0].figure
-        yield Html(_picture(fig, f'{title}: tiles {", ".join(titles[:6])}, the truth in green, the prediction in orange', 'jpeg'))
+        alt = f'{title}: tiles {", ".join(titles[:6])}, the truth in green, the prediction in orange'
+        yield Html(_picture(fig, alt, 'jpeg'))
 
 # %% ../nbs/10b_report.ipynb #9a86fae4
 def _recipe_line(config):
     "The command that cooks the recipe of `config` once more"
     net = f' --net {config["net"]}' if config.get('net') else ''
-    return (f'saltid train "{config["survey"]}" --recipe "{config.get("file", config["recipe"])}" --minutes {config["minutes"]:g} '
+    return (f'saltid train "{config["survey"]}" --recipe "{config.get("file", config["recipe"])}" --minutes '
+        f'{config["minutes"]:g} '
         f'--weights "{config["args"].get("weights") or "none"}"{net} --seed {config["seed"]} --out NEW')
 
 # %% ../nbs/10b_report.ipynb #73477cb7
@@ -300,7 +330,8 @@ def _again(run, runs):
     new = lambda r: f'"NEW/{Path(r).name}"' if len(runs) > 1 else 'NEW'
     line = _recipe_line(config) if recipe.exists() else '\n'.join(f'saltid repeat "{r}" --out {new(r)}' for r in runs)
     text = json.dumps(config, indent=1, default=str)
-    return Html(f'<h2>Once more</h2><pre>{escape(line)}</pre><details><summary>All settings</summary><pre>{escape(text)}</pre></details>')
+    return Html(f'<h2>Once more</h2><pre>{escape(line)}</pre>'
+        f'<details><summary>All settings</summary><pre>{escape(text)}</pre></details>')
 
 # %% ../nbs/10b_report.ipynb #5c207649
 def _curves(runs):
@@ -322,10 +353,12 @@ def write_report(
     runs, run = run_folders(run), Path(run)
     seen = held_out(run, survey, device)
     parts = [_outcome(run, seen), *_numbers(seen, [r.name for r in runs]), *_tile_pictures(seen), *_curves(runs)]
-    if seen.probs.shape[1] == 1: parts += [Html('<h2>Where to cut</h2>'), Html(_picture(_plot_cuts(seen), 'score against threshold'))]
+    if seen.probs.shape[1] == 1:
+        parts += [Html('<h2>Where to cut</h2>'), Html(_picture(_plot_cuts(seen), 'score against threshold'))]
     if seen.probs.shape[1] == 1 and len(seen.tiles) > 1: parts += _doubts(seen)
     parts += [Html('<h2>What was trained on what</h2>'), _settings(runs), _again(run, runs)]
-    return write_page(out or run/'report.html', f'Report on {run.resolve().name}', parts, out is None if overwrite is None else overwrite)
+    return write_page(out or run/'report.html', f'Report on {run.resolve().name}', parts,
+        out is None if overwrite is None else overwrite)
 
 # %% ../nbs/10b_report.ipynb #0c28eeff
 @dataclass
@@ -339,7 +372,8 @@ class Comparison:
 
     def __repr__(self):
         better, worse = ((self.tiles.difference*s > 0).sum() for s in (1, -1))
-        return (f'{self.scores[0]:.4f} -> {self.scores[1]:.4f}, difference {self.difference:+.4f}, between {self.low:+.4f} and {self.high:+.4f} (95 %), '
+        return (f'{self.scores[0]:.4f} -> {self.scores[1]:.4f}, difference {self.difference:+.4f}, '
+            f'between {self.low:+.4f} and {self.high:+.4f} (95 %), '
             f'on {len(self.tiles)} tiles: {better} better, {worse} worse')
 
 # %% ../nbs/10b_report.ipynb #2d37181a
@@ -347,9 +381,11 @@ def _paired(a, b):
     "Places in `a` and `b` of the tiles that both have"
     at = {i: k for k, i in enumerate(b.tiles.ids)}
     pairs = [(k, at[i]) for k, i in enumerate(a.tiles.ids) if i in at]
-    if len(pairs) < 2: raise SaltError('the runs have held out different tiles, so they cannot be compared; train both with the same fold and seed')
+    if len(pairs) < 2: raise SaltError('the runs have held out different tiles, so they cannot be compared; '
+        'train both with the same fold and seed')
     return np.transpose(pairs)
 
+# %% ../nbs/10b_report.ipynb #385812ea
 def compare_runs(
     a, # The folder of the first run, of several, or of a recipe
     b, # The second
@@ -361,8 +397,11 @@ def compare_runs(
     if survey is not None or configs[0]['survey'] == configs[1]['survey']: survey = survey_of(configs[0], survey)
     first, second = (held_out(r, survey, device) for r in (a, b))
     i, j = _paired(first, second)
-    if not np.array_equal(first.tiles.masks[i], second.tiles.masks[j]): raise SaltError('the runs were judged by different masks, so their scores cannot be compared; has the survey changed, or are there several classes in one?')
+    if not np.array_equal(first.tiles.masks[i], second.tiles.masks[j]):
+        raise SaltError('the runs were judged by different masks, so their scores cannot be compared; '
+            'has the survey changed, or are there several classes in one?')
     ids, x, y = [first.tiles.ids[k] for k in i], first.scores[i], second.scores[j]
     t = pd.DataFrame(dict(id=ids, coverage=(first.tiles.masks[i] > 0).mean((1,2)), first=x, second=y, difference=y - x))
     mean, low, high = paired_difference(y, x, first._own_groups(i))
-    return Comparison(mean, low, high, (float(x.mean()), float(y.mean())), t.sort_values('difference', kind='stable').reset_index(drop=True))
+    return Comparison(mean, low, high, (float(x.mean()), float(y.mean())),
+        t.sort_values('difference', kind='stable').reset_index(drop=True))

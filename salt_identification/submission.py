@@ -21,12 +21,14 @@ from fastcore.basics import patch
 from skimage.measure import label
 from skimage.morphology import area_closing
 
-from .files import SaltError, check_inputs, check_new, check_range, check_whole, new_file, new_folder, read_json, read_table, write_json
+from .files import (SaltError, check_inputs, check_new, check_range, check_whole, new_file,
+    new_folder, read_json, read_table, write_json)
 from .learner import SaltLearner, load_run, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
 from .tiles import Source, Survey, as_survey, read_image
-from .tta import MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_section, predict_tiles, write_maps
+from salt_identification.tta import (MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_section, predict_tiles,
+    write_maps)
 from .uncertainty import Familiar, Review, doubt_table, expected_precision, fit_familiar, fit_review
 
 # %% ../nbs/10_submission.ipynb #210123c2
@@ -225,7 +227,8 @@ def score_submission(
 def _best(maps, masks):
     "The best cut as a dict; with several classes there is none to choose"
     n = maps.mean.shape[1]
-    if n > 1: return dict(threshold=.5, min_area=0, score=float(tile_precision(to_masks(maps), masks, n).mean()), classes=n)
+    if n > 1: return dict(threshold=.5, min_area=0, score=float(tile_precision(to_masks(maps), masks, n).mean()),
+        classes=n)
     c = best_cut(np.asarray(maps.mean[:,0]), masks)
     return dict(threshold=float(c.threshold), min_area=int(c.min_area), score=float(c.score))
 
@@ -280,7 +283,8 @@ def find_cut(
     cuts = [read_json(f) for f in _beside(paths, 'cut.json')]
     if not cuts: return .5, 0
     if any(not {'threshold', 'min_area'} <= c.keys() for c in cuts):
-        raise SaltError(f'{" or ".join(map(str, _beside(paths, "cut.json")))} lacks a threshold or a smallest area; restore it, or delete it (then .5 counts)')
+        raise SaltError(f'{" or ".join(map(str, _beside(paths, "cut.json")))} lacks a threshold or a '
+            'smallest area; restore it, or delete it (then .5 counts)')
     if expected and all('sharpness' in c for c in cuts):
         sharpness, shift = np.transpose([[c['sharpness'], c['shift']] for c in cuts])
         return ExpectedCut(float(np.exp(np.log(sharpness).mean())), float(shift.mean())), 0
@@ -319,16 +323,20 @@ def _check_apart(paths):
 def _read_from(survey):
     "The folders and files that a survey reads"
     sources = [s for s in survey.sources.values() if s]
-    return [survey.path, *[s.path for s in sources], *[s.path/kind for s in sources for kind in s.names if (s.path/kind).is_dir()]]
+    return [survey.path, *[s.path for s in sources],
+        *[s.path/kind for s in sources for kind in s.names if (s.path/kind).is_dir()]]
 
 # %% ../nbs/10_submission.ipynb #32de432c
 def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
     "Something to write, nothing in its way, and nothing in the way of each other"
-    outs = [(Path(p), kind) for p, kind in ((out, 'file'), (masks, 'folder'), (maps, 'folder'), (uncertainty, 'file')) if p]
-    if not outs: raise SaltError('nothing to write; name a CSV (--out), or a folder for masks (--masks) or maps (--maps)')
+    outs = [(Path(p), kind) for p, kind in ((out, 'file'), (masks, 'folder'), (maps, 'folder'), (uncertainty, 'file'))
+        if p]
+    if not outs: raise SaltError('nothing to write; name a CSV (--out), '
+        'or a folder for masks (--masks) or maps (--maps)')
     for p, kind in outs:
         is_a = 'folder' if p.is_dir() else 'file' if p.exists() else kind
-        if kind == 'file' and p.is_file() and p.suffix.lower() != '.csv': raise SaltError(f'{p} is no CSV, and only a CSV is replaced; name another')
+        if kind == 'file' and p.is_file() and p.suffix.lower() != '.csv':
+            raise SaltError(f'{p} is no CSV, and only a CSV is replaced; name another')
         if is_a != kind: raise SaltError(f'{p} is a {is_a}, expected a {kind}; name another')
         check_new(p, overwrite)
     _check_apart([p for p, _ in outs])
@@ -337,8 +345,11 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
 def _check_one_class(learners, out, threshold=None):
     "A submission is for one class, and so is a threshold"
     n = max(getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') or 1 for l in learners)
-    if out and n > 1: raise SaltError(f'the run has {n} classes, a submission and the list of doubts are for one; write masks instead (--masks DIR)')
-    if threshold is not None and n > 1: raise SaltError(f'the run has {n} classes, of which the most probable counts; leave out the threshold, which is for one')
+    if out and n > 1: raise SaltError(f'the run has {n} classes, '
+        'a submission and the list of doubts are for one; write masks instead (--masks DIR)')
+    if threshold is not None and n > 1:
+        raise SaltError(f'the run has {n} classes, of which the most probable counts; '
+            'leave out the threshold, which is for one')
 
 # %% ../nbs/10_submission.ipynb #69a439a2
 def _given(runs):
@@ -367,7 +378,8 @@ def _check_read(survey, runs, path, is_folder=False):
     check_inputs([*_read_from(survey), *_run_paths(runs), *tables], path)
     bare = any(s and s.path == survey.path for s in survey.sources.values())
     if is_folder and bare and survey.path.resolve() in Path(path).resolve().parents:
-        raise SaltError(f'{path} lies in the folder of the pictures, {survey.path}, and would be read along with them; name a folder elsewhere')
+        raise SaltError(f'{path} lies in the folder of the pictures, {survey.path}, '
+            'and would be read along with them; name a folder elsewhere')
 
 # %% ../nbs/10_submission.ipynb #f81fdfd0
 def _views(runs, tta):
@@ -410,10 +422,11 @@ def _draw(pieces, folder, n, dtype):
 # %% ../nbs/10_submission.ipynb #170ebf48
 @contextmanager
 def _opened(outs, overwrite):
-    "`outs` (a CSV, a folder of masks, one of maps, a CSV of doubts, or None each) to fill; renamed at the end, all or none"
+    "`outs` (CSV, folder of masks, of maps, CSV of doubts; or None each) to fill; renamed at the end, all or none"
     with ExitStack() as stack:
         enter = lambda p, new: stack.enter_context(new(p, overwrite)) if p else None
-        out, masks, maps, doubts = (enter(p, new) for p, new in zip(outs, (new_file, partial(new_folder, kinds=('.png',)), partial(new_folder, kinds=('.npy', '.json')), new_file)))
+        masks_folder, maps_folder = (partial(new_folder, kinds=k) for k in (('.png',), ('.npy', '.json')))
+        out, masks, maps, doubts = map(enter, outs, (new_file, masks_folder, maps_folder, new_file))
         for f in (out, doubts):
             if f: f.touch()
         yield out, masks, maps, doubts
@@ -434,7 +447,8 @@ class _Doubts:
         self.doubt += np.mean(each, 0).tolist()
 
     def write(self, file, survey):
-        odd = {i: o for f in self.familiar for t in survey.chunks('test', 512) for i, o in zip(t.ids, f.is_odd(t.images))}
+        odd = {i: o for f in self.familiar for t in survey.chunks('test', 512)
+            for i, o in zip(t.ids, f.is_odd(t.images))}
         t = doubt_table(self.ids, np.array(self.doubt), [odd.get(i, False) for i in self.ids])
         t.to_csv(file, index=False, lineterminator='\n', float_format='%.4f')
 

@@ -249,7 +249,8 @@ def _check_palette(img):
     "A palette of greys that begins with white may mean the opposite of what its numbers say"
     colours = np.array(img.getpalette('RGB')).reshape(-1, 3)[np.unique(np.asarray(img))]
     if (colours == colours[:,:1]).all() and min(img.getpalette('RGB')[:3]) > 127:
-        raise SaltError('has a palette of greys with white as number 0, so nobody can tell which is salt; save it as 8-bit grey')
+        raise SaltError('has a palette of greys with white as number 0, so nobody can tell which is salt; '
+            'save it as 8-bit grey')
 
 def _labels(img):
     "(H,W) whole numbers of an open mask image"
@@ -276,10 +277,12 @@ def _mask(img):
 def _image(img):
     "(H,W) uint8 from an open image"
     if getattr(img, 'tag_v2', {}).get(339) in (2, (2,)) and img.mode == 'L':
-        raise SaltError('holds signed bytes, of which those below 0 would turn bright; add 128, and save it as 8-bit grey (tutorial 07)')
+        raise SaltError('holds signed bytes, of which those below 0 would turn bright; add 128, '
+            'and save it as 8-bit grey (tutorial 07)')
     if img.mode[0] not in 'FI': return np.asarray(img.convert('L'))
     a = np.asarray(img)
-    if a.min() < 0: raise SaltError('holds numbers below 0, such as signed amplitudes; make bytes of them, with 0 in the middle (tutorial 07)')
+    if a.min() < 0: raise SaltError('holds numbers below 0, such as signed amplitudes; make bytes of them, '
+        'with 0 in the middle (tutorial 07)')
     if a.dtype.kind == 'f' or a.max() > 65535:
         raise SaltError('holds fractions, or numbers beyond 16 bits; scale it, and save it as 8-bit grey')
     return (a >> 8).astype(np.uint8)
@@ -297,7 +300,7 @@ def _ends(a):
     return np.percentile(a, [0,1,99,100], method='nearest')
 
 def _greys_left(ends):
-    "'LOWEST to HIGHEST only, N of 256 greys' if 16-bit numbers of such `_ends`s would be next to nothing in 8 bits, else ''"
+    "'LOWEST to HIGHEST only, N of 256 greys' if 16-bit numbers of such `_ends` would be next to nothing in 8 bits"
     low, high = np.min(ends, 0).astype(int), np.max(ends, 0).astype(int)
     for (lo, hi), most in (((low[0], high[3]), ''), ((low[1], high[2]), ' in 98 of 100 pixels')):
         if 0 < hi - lo < 4096: return f'{lo} to {hi} only{most}, {(hi >> 8) - (lo >> 8) + 1} of 256 greys'
@@ -327,7 +330,8 @@ def read_image(
     try: return (_npy if path.suffix.lower() == '.npy' else _picture)(path)
     except FileNotFoundError: why = 'is missing; check the path'
     except (IsADirectoryError, PermissionError): # Windows has one word for both
-        folder, closed = 'is a folder, expected a picture; pass the files in it', 'cannot be read: no permission; ask for it'
+        folder = 'is a folder, expected a picture; pass the files in it'
+        closed = 'cannot be read: no permission; ask for it'
         why = folder if path.is_dir() else closed
     except Image.DecompressionBombError: why = 'is too large for Pillow; save it as .npy of bytes, or cut it'
     except SaltError as e: why = str(e)
@@ -793,7 +797,8 @@ class Audit:
 def __repr__(self:Audit):
     lines = [f'{k:>16}  {v}' for k, v in self.counts.items()]
     for what, found in (('problems', self.problems), ('remarks', self.remarks)):
-        lines += [f'\n{what}: {len(found) or "none"}', *[f'  {s}' for s in found[:20]], *[f'  ... and {len(found) - 20} more']*(len(found) > 20)]
+        lines += [f'\n{what}: {len(found) or "none"}', *[f'  {s}' for s in found[:20]],
+            *[f'  ... and {len(found) - 20} more']*(len(found) > 20)]
     return '\n'.join(lines)
 
 # %% ../nbs/01_tiles.ipynb #f1413378
@@ -820,7 +825,7 @@ def _all_chunks(s, lost):
         except SaltError as e: lost.append(str(e))
 
 def _look(s):
-    "(what -> ids, tiles of each coverage class, class numbers of the masks, parts that could not be read) of an open survey"
+    "(what -> ids, tiles of each coverage class, class numbers of the masks, parts that cannot be read) of a survey"
     odd, seen, classes, numbers, lost = {}, {}, Counter(), set(), []
     for tiles in _all_chunks(s, lost):
         for k, v in _odd(tiles).items(): odd.setdefault(k, []).extend(v)
@@ -850,14 +855,19 @@ def _in_colour(s):
 # %% ../nbs/01_tiles.ipynb #06ba410e
 def _one_kind(s, classes):
     "What to say of masks that are missing, or all alike"
-    if s.ids and not s.has_masks: yield f'the {len(s.ids)} labelled tiles have no masks, so nothing can be learned from them; expected train/masks, or rle_mask in train.csv'
-    if classes and classes[0] == sum(classes.values()): yield 'every mask is empty: a net would learn that there is no salt, and score 1.000; were they exported with all layers off?'
+    if s.ids and not s.has_masks:
+        yield (f'the {len(s.ids)} labelled tiles have no masks, so nothing can be learned from them; '
+            'expected train/masks, or rle_mask in train.csv')
+    if classes and classes[0] == sum(classes.values()):
+        yield ('every mask is empty: a net would learn that there is no salt, and score 1.000; '
+            'were they exported with all layers off?')
 
 def _gaps(numbers):
     "What to say of class numbers that leave others out between them, else ''"
     lost = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
     if not lost: return ''
-    return (f'class numbers {", ".join(map(str, sorted(numbers)))}: {lost[0]}{" and others" if len(lost) > 1 else ""} between them is never used; '
+    return (f'class numbers {", ".join(map(str, sorted(numbers)))}: '
+        f'{lost[0]}{" and others" if len(lost) > 1 else ""} between them is never used; '
         'if salt is the one class, save its masks as 0 and 255')
 
 # %% ../nbs/01_tiles.ipynb #227f7bd0

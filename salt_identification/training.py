@@ -244,7 +244,9 @@ class LossProgress(Callback):
         loss = next((l for l in (self.loss_func, self.known) if hasattr(l, 'progress')), None)
         if loss is None: return
         if hasattr(self.learn, 'lr_finder'): loss.progress, loss.epoch = 0., 0
-        elif self.fitting: self.fitted, loss.progress, loss.epoch = True, self.learn.pct_train, self.first_epoch + self.learn.epoch
+        elif self.fitting:
+            self.fitted, loss.progress = True, self.learn.pct_train
+            loss.epoch = self.first_epoch + self.learn.epoch
         elif not self.fitted: loss.progress, loss.epoch = 1., float('inf')
 
 # %% ../nbs/07a_training.ipynb #a5c3c91f
@@ -267,7 +269,8 @@ def _deep_loss(given, masks, weights, mode='reflect'):
     total = weights['presence']*wrong(presence.float(), there.float())
     for m in maps:
         truth, m = class_shares(seen, m.shape[-2:], n), m.float()
-        each = wrong(m, truth, reduction='none').mean((1,2,3)) if n == 1 else F.cross_entropy(m, truth, reduction='none').mean((1,2))
+        each = wrong(m, truth, reduction='none').mean((1,2,3)) if n == 1 else F.cross_entropy(m, truth,
+            reduction='none').mean((1,2))
         total = total + weights['maps']/len(maps)*(each*some).sum()/some.sum().clamp(min=1)
     return total
 
@@ -282,13 +285,15 @@ class DeepSupervision(Callback):
 
     def before_fit(self):
         mix = next((c for c in self.learn.cbs if isinstance(c, MixHandler)), None)
-        if mix: raise SaltError(f'{type(mix).__name__} blends tiles, of which deep heads know nothing; leave one of the two out')
+        if mix: raise SaltError(f'{type(mix).__name__} blends tiles, of which deep heads know nothing; '
+            'leave one of the two out')
 
     def after_loss(self):
         net = getattr(self.model, 'net', self.model)
         if not self.training or getattr(net, 'deep', None) is None: return
         given, net.deep.given = net.deep.given, None
-        self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor), self.weights, getattr(self.model, 'mode', 'reflect'))
+        self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor),
+            self.weights, getattr(self.model, 'mode', 'reflect'))
 
 # %% ../nbs/07a_training.ipynb #82434056
 def _pack_opt(opt):

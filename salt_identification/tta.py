@@ -54,7 +54,8 @@ def _mean_std(answers):
     mean, squares = 0., 0.
     for n, p in enumerate(answers, 1):
         if n > 1 and p.shape != mean.shape:
-            raise SaltError(f'one net answers {tuple(p.shape[1:])}, another {tuple(mean.shape[1:])}; those of an ensemble must have the same classes')
+            raise SaltError(f'one net answers {tuple(p.shape[1:])}, another {tuple(mean.shape[1:])}; '
+                'those of an ensemble must have the same classes')
         before = p - mean
         mean = mean + before/n
         squares = squares + before*(p - mean)
@@ -143,8 +144,10 @@ def _images(tiles):
 # %% ../nbs/09_tta.ipynb #35e004f9
 def _same_classes(learners):
     "Say it if the nets of an ensemble do not speak of the same classes"
-    n = {getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') for l in learners} - {None} # that of a net of one's own is seen when it answers
-    if len(n) > 1: raise SaltError(f'the nets have {sorted(map(str, n))} classes; an ensemble needs the same number in each')
+    configs = [getattr(getattr(l.model, 'net', l.model), 'config', {}) for l in learners]
+    n = {c['n_out'] for c in configs if 'n_out' in c} # that of a net of one's own is seen when it answers
+    if len(n) > 1: raise SaltError(f'the nets have {sorted(map(str, n))} classes; '
+        'an ensemble needs the same number in each')
 
 # %% ../nbs/09_tta.ipynb #508b7d9b
 def predict_tiles(
@@ -178,8 +181,10 @@ def _taper(size):
 # %% ../nbs/09_tta.ipynb #da885dda
 def _windows(section, tile, overlap):
     "(size of a window, its places) for a section that can be predicted"
-    if section.ndim != 2: raise SaltError(f'section has shape {section.shape}, expected (height, width); pass one at a time')
-    if section.dtype != np.uint8: raise SaltError(f'section is {section.dtype}, expected uint8; scale it as the tiles were')
+    if section.ndim != 2:
+        raise SaltError(f'section has shape {section.shape}, expected (height, width); pass one at a time')
+    if section.dtype != np.uint8:
+        raise SaltError(f'section is {section.dtype}, expected uint8; scale it as the tiles were')
     size = tuple(min(a, b) for a, b in zip(section.shape, tile))
     rows, cols = (_starts(a, b, check_range('overlap', overlap, 0, .9)) for a, b in zip(section.shape, size))
     return size, [(r, c) for r in rows for c in cols]
@@ -217,7 +222,9 @@ MAP_TYPES = dict(uint8=np.uint8, float16=np.float16)
 
 def _pack(p, dtype):
     "Floats from 0 to 1 as bytes 0 to 255, or as half floats"
-    if not p.isfinite().all(): raise SaltError('a net answers nan; its weights are spoilt, so train it again, with a smaller rate or in float32')
+    if not p.isfinite().all():
+        raise SaltError('a net answers nan; its weights are spoilt, so train it again, '
+            'with a smaller rate or in float32')
     return (p*255).round().to(torch.uint8).numpy() if dtype == np.uint8 else p.half().numpy()
 
 # %% ../nbs/09_tta.ipynb #8a94149f

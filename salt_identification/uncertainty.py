@@ -117,7 +117,8 @@ def caught(
 )->float: # 0 to 1; by chance it is `share`
     "Of all that is lost, the part that lies in the most doubtful share of the tiles"
     doubt, lost = np.asarray(doubt, float), np.asarray(lost, float)
-    if doubt.shape != lost.shape: raise SaltError(f'doubt has shape {doubt.shape}, lost {lost.shape}; pass one number a tile')
+    if doubt.shape != lost.shape:
+        raise SaltError(f'doubt has shape {doubt.shape}, lost {lost.shape}; pass one number a tile')
     k = max(1, round(check_range('share', share, 0, 1)*len(doubt)))
     return float(lost[np.argsort(-doubt, kind='stable')[:k]].sum()/max(lost.sum(), 1e-9))
 

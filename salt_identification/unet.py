@@ -221,7 +221,8 @@ def _n_convs(state):
 def _check_depth(state, own, what):
     "Say it if a file has many more convolutions than it should fill"
     there, here = _n_convs(_encoder_part(state)), _n_convs(own)
-    if there > 1.1*here + 1: raise SaltError(f'{what}: they have {there} convolutions, it has {here}; are they of a deeper net?')
+    if there > 1.1*here + 1:
+        raise SaltError(f'{what}: they have {there} convolutions, it has {here}; are they of a deeper net?')
 
 # %% ../nbs/05_unet.ipynb #1fee454d
 def load_encoder(
@@ -611,7 +612,8 @@ def _step_attentions(kind, n):
     return [kind if kind != 'self' or i < 2 else None for i in range(n)]
 
 # %% ../nbs/05_unet.ipynb #5ee4cd60
-def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res, zoom, drop_path, hypercolumn=False, deep=False, coords=False):
+def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res, zoom, drop_path,
+    hypercolumn=False, deep=False, coords=False):
     "Encoder, dropout, decoder, hypercolumn, heads of the steps, and head"
     n_in, n_out = _check_net(n_in, n_out, dropout)
     convs = check_whole('convs', convs, 1, 8)
@@ -622,7 +624,8 @@ def _parts(encoder, n_in, n_out, widths, attention, dropout, up, convs, full_res
     attns = _step_attentions(attention, len(widths))
     steps = zip([channels[-1], *widths], channels[-2::-1], widths, attns)
     decoder = nn.ModuleList([UpBlock(u, s, w, up, a, dropout, convs) for u, s, w, a in steps])
-    column, heads = Hypercolumn(widths) if hypercolumn else None, DeepHeads(channels[-1], widths, n_out) if deep else None
+    column = Hypercolumn(widths) if hypercolumn else None
+    heads = DeepHeads(channels[-1], widths, n_out) if deep else None
     ni = widths[-1]*(len(widths) if hypercolumn else 1)
     return enc, nn.Dropout2d(dropout/2), decoder, column, heads, Head(ni, n_in, n_out, full_res)
 
@@ -697,7 +700,8 @@ class Unet(_Net):
         parts = dict(encoder=encoder, n_in=n_in, n_out=n_out, widths=widths, attention=attention,
             dropout=dropout, up=up, convs=convs, full_res=full_res, zoom=zoom, drop_path=drop_path,
             hypercolumn=hypercolumn, deep=deep, coords=coords)
-        self.config, self.zoom, self.pad, self.coords = parts | dict(pad=pad), zoom, check_whole('pad', pad, 0, 512), coords
+        self.pad, self.zoom, self.coords = check_whole('pad', pad, 0, 512), zoom, coords
+        self.config = parts | dict(pad=pad)
         self.encoder, self.drop, self.decoder, self.column, self.deep, self.head = _parts(**parts)
         if weights: load_encoder(self.encoder, encoder.removeprefix('timm/'), weights)
 

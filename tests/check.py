@@ -12,7 +12,8 @@ NBS, LIB = ROOT/'nbs', ROOT/'salt_identification'
 BY_HAND = {'__init__.py', '__main__.py'}
 ENV = dict(os.environ, OMP_NUM_THREADS='1', MPLBACKEND='Agg', PYTHONDONTWRITEBYTECODE='1', NO_COLOR='1')
 
-def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb') if not any(q.startswith(('.', '_')) for q in p.parts[len(NBS.parts):]))
+def notebooks(): return sorted(p for p in NBS.rglob('*.ipynb')
+    if not any(q.startswith(('.', '_')) for q in p.parts[len(NBS.parts):]))
 def cells(p): return json.loads(p.read_text(encoding='utf-8'))['cells']
 def export():
     "Write every module and the index of names from the notebooks"
@@ -22,7 +23,8 @@ def export():
 
 def _relink(text):
     "Links as they are from the root: `index.ipynb` lives in nbs/"
-    return re.sub(r'\]\((?!\w+:|#|/)([^)]+)\)', lambda m: f']({m[1][3:] if m[1].startswith("../") else "nbs/" + m[1]})', text)
+    return re.sub(r'\]\((?!\w+:|#|/)([^)]+)\)',
+        lambda m: f']({m[1][3:] if m[1].startswith("../") else "nbs/" + m[1]})', text)
 
 def readme():
     "README.md as `nbs/index.ipynb` says it: markdown, code, and outputs as text; pictures go to docs/images"
@@ -39,7 +41,8 @@ def readme():
                 name = f'readme_{len(list(filter(lambda l: l.startswith("!["), out))) + 1}.png'
                 img.mkdir(parents=True, exist_ok=True)
                 (img/name).write_bytes(base64.b64decode(''.join(data['image/png'])))
-                out.append(f'![Tiles of the synthetic survey: the image, the truth in green, the prediction in orange](docs/images/{name})')
+                out.append(f'![Tiles of the synthetic survey: the image, the truth in green, '
+                    f'the prediction in orange](docs/images/{name})')
             elif o.get('output_type') == 'stream' or 'text/plain' in data:
                 text = ''.join(o.get('text') or data['text/plain']).rstrip()
                 if text and not text.startswith('<Figure'): out.append('```text\n' + text + '\n```')
@@ -53,11 +56,13 @@ def run_tutorials(some):
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     bad = []
-    os.environ.update(ENV, SALTID_QUICK='1', PYTHONWARNINGS='ignore', MPLBACKEND='module://matplotlib_inline.backend_inline',
+    os.environ.update(ENV, SALTID_QUICK='1', PYTHONWARNINGS='ignore',
+        MPLBACKEND='module://matplotlib_inline.backend_inline',
         PYTHONPATH=os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]))
     for p in some:
         t = time.time()
-        try: NotebookClient(nbformat.read(p, 4), timeout=600, resources=dict(metadata=dict(path=str(p.parent)))).execute()
+        try: NotebookClient(nbformat.read(p, 4), timeout=600,
+            resources=dict(metadata=dict(path=str(p.parent)))).execute()
         except (CellExecutionError, RuntimeError, TimeoutError) as e: bad.append(name(p)); print(e)
         print(f'{name(p)}: {"failed" if name(p) in bad else "ok"}, {time.time()-t:.0f} s', flush=True)
     return bad
@@ -80,7 +85,7 @@ def run_notebook(p):
 HERE = re.compile(r'(?:/[\w.-]+)*/(?:site-packages|lib/python3)|/home/|/root/|[A-Z]:\\\\Users')
 
 def check_clean():
-    "Notebooks as `nbdev-clean` leaves them, no errors and no folders of one machine saved in them, each under 500 KB"
+    "Notebooks as `nbdev-clean` leaves them, without errors, folders of one machine, over 500 KB, or long lines"
     from nbdev.clean import clean_nb
     from fastcore.nbio import read_nb, write_nb
     bad = []
@@ -89,8 +94,12 @@ def check_clean():
             q = Path(tmp)/p.name
             nb = read_nb(p); clean_nb(nb); write_nb(nb, q)
             if json.loads(q.read_text()) != json.loads(p.read_text()): bad.append(f'{p.name}: run nbdev-clean')
-            if any(o.get('output_type') == 'error' for c in cells(p) for o in c.get('outputs', [])): bad.append(f'{p.name}: holds an error')
-            if any(HERE.search(json.dumps(o)) for c in cells(p) for o in c.get('outputs', [])): bad.append(f'{p.name}: names a folder of the machine it was run on')
+            if any(o.get('output_type') == 'error' for c in cells(p) for o in c.get('outputs', [])):
+                bad.append(f'{p.name}: holds an error')
+            if any(HERE.search(json.dumps(o)) for c in cells(p) for o in c.get('outputs', [])):
+                bad.append(f'{p.name}: names a folder of the machine it was run on')
+            lines = [l for c in cells(p) if c['cell_type'] == 'code' for l in ''.join(c['source']).split('\n')]
+            bad += [f'{p.name}: over 120 characters: {l.strip()[:50]} ...' for l in lines if len(l) > 120]
             if p.stat().st_size > 500*1024: bad.append(f'{p.name}: over 500 KB')
     return bad
 
@@ -99,15 +108,20 @@ def check_export():
     before = {p.name: p.read_text() for p in LIB.glob('*.py') if p.name not in BY_HAND}
     old = (ROOT/'README.md').read_text() if (ROOT/'README.md').exists() else ''
     with tempfile.TemporaryDirectory() as tmp:
-        for d in ('nbs', 'salt_identification'): shutil.copytree(ROOT/d, Path(tmp)/d, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
+        for d in ('nbs', 'salt_identification'):
+            shutil.copytree(ROOT/d, Path(tmp)/d, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints'))
         for f in ('pyproject.toml', 'settings.ini', 'setup.py'): shutil.copy(ROOT/f, tmp)
         for n in before: (Path(tmp)/'salt_identification'/n).unlink()
-        subprocess.run([sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'], cwd=tmp, check=True, env=ENV)
+        subprocess.run([sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()'],
+            cwd=tmp, check=True, env=ENV)
         after = {p.name: p.read_text() for p in (Path(tmp)/'salt_identification').glob('*.py') if p.name not in BY_HAND}
-    bad = [f'{n}: differs from its notebook; run `make export`' for n in sorted(before.keys() | after.keys()) if before.get(n) != after.get(n)]
-    return bad + (['README.md: differs from nbs/index.ipynb; run `make export`'] if (NBS/'index.ipynb').exists() and readme() != old else [])
+    bad = [f'{n}: differs from its notebook; run `make export`' for n in sorted(before.keys() | after.keys())
+        if before.get(n) != after.get(n)]
+    return bad + (['README.md: differs from nbs/index.ipynb; run `make export`'] if (NBS/'index.ipynb').exists()
+        and readme() != old else [])
 
-def run(*cmd, cwd=ROOT): return subprocess.run([sys.executable, *cmd], cwd=cwd, env=ENV, stdin=subprocess.DEVNULL).returncode
+def run(*cmd, cwd=ROOT):
+    return subprocess.run([sys.executable, *cmd], cwd=cwd, env=ENV, stdin=subprocess.DEVNULL).returncode
 
 def main():
     if '--run' in sys.argv:
@@ -125,7 +139,8 @@ def main():
         print(f'{f.__doc__}:', 'ok' if not found else '', *found, sep='\n  ' if found else ' ', flush=True)
     if notebooks():
         print('Every notebook, run from the top ...', flush=True)
-        if run('-c', 'from nbdev.test import nbdev_test; nbdev_test(n_workers=2, timing=True, skip_folder_re="^[_.]|^tutorials$")'): bad.append('nbdev-test')
+        if run('-c', 'from nbdev.test import nbdev_test; nbdev_test(n_workers=2, timing=True, '
+            'skip_folder_re="^[_.]|^tutorials$")'): bad.append('nbdev-test')
         bad += run_tutorials([NBS/'tutorials'/'01_twelve_lines.ipynb'])
     if list((ROOT/'tests').glob('test_*.py')):
         if run('-m', 'pytest', '-q', 'tests'): bad.append('pytest')

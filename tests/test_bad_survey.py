@@ -80,7 +80,8 @@ def edit(file, old, new):
     assert old in text
     file.write_text(text.replace(old, new, 1))
 
-def without_line(file, id): file.write_text(''.join(l for l in file.read_text().splitlines(True) if not l.startswith(id)))
+def without_line(file, id):
+    file.write_text(''.join(l for l in file.read_text().splitlines(True) if not l.startswith(id)))
 
 def load(path, **kwargs):
     "Everything that there is to read"
@@ -153,7 +154,8 @@ def test_subfolders_and_junk(path, sound):
         for i, id in enumerate(IDS):
             d = path/'train'/kind/('north' if i % 2 else 'south/line 7'); d.mkdir(parents=True, exist_ok=True)
             shutil.move(path/'train'/kind/f'{id}.png', d)
-    (path/'train'/'images'/'.thumbnails').mkdir(); save(np.zeros((9,9), np.uint8), path/'train'/'images'/'.thumbnails'/'t03.png')
+    (path/'train'/'images'/'.thumbnails').mkdir()
+    save(np.zeros((9,9), np.uint8), path/'train'/'images'/'.thumbnails'/'t03.png')
     for name in ('Thumbs.db', '.DS_Store', '._t03.png', 'notes.txt'): (path/'train'/'images'/name).write_bytes(b'junk')
     (path/'train'/'masks').rename(path/'train'/'Masks')
     got, want = Survey(path).train, Survey(sound).train
@@ -191,7 +193,8 @@ def test_zip_damaged_inside(path, stored):
     with zipfile.ZipFile(f) as z: at = z.getinfo('images/t03.png').header_offset
     data = bytearray(f.read_bytes()); data[at+200:at+400] = bytes(200)
     f.write_bytes(data)
-    with bad('image t03 in', 'train.zip is damaged inside the zip', 'copy the zip again', '--skip-bad'): Survey(path).train
+    with bad('image t03 in', 'train.zip is damaged inside the zip', 'copy the zip again', '--skip-bad'):
+        Survey(path).train
     s = Survey(path, skip_bad=True)
     assert s.train.ids == [i for i in IDS if i != 't03'] and list(s.skipped) == ['t03']
 
@@ -224,18 +227,23 @@ def repack(path, rename=lambda n: n, extra=()):
         files = {f.relative_to(path/part).as_posix(): f.read_bytes() for f in sorted((path/part).rglob('*.png'))}
         shutil.rmtree(path/part)
         with zipfile.ZipFile(path/f'{part}.zip', 'w') as z:
-            for name, data in [*((rename(f'{part}/{n}'), d) for n, d in files.items()), *((n, b'junk') for n in extra)]: z.writestr(name, data)
+            for name, data in [*((rename(f'{part}/{n}'), d) for n, d in files.items()),
+                *((n, b'junk') for n in extra)]: z.writestr(name, data)
     return path
 
-JUNK = ['Thumbs.db', 'images/Thumbs.db', 'images/.DS_Store', 'images/._t03.png', '__MACOSX/images/._t03.png', '__MACOSX/images/t03.png', 'masks/desktop.ini']
+JUNK = ['Thumbs.db', 'images/Thumbs.db', 'images/.DS_Store', 'images/._t03.png', '__MACOSX/images/._t03.png',
+    '__MACOSX/images/t03.png', 'masks/desktop.ini']
 
-@pytest.mark.parametrize('rename, extra', [(lambda n: n.split('/', 1)[1], JUNK), (lambda n: n, []), (lambda n: f'kaggle/{n}', JUNK), (lambda n: n.replace('/', '\\'), [])],
+@pytest.mark.parametrize('rename, extra',
+    [(lambda n: n.split('/', 1)[1], JUNK), (lambda n: n, []), (lambda n: f'kaggle/{n}', JUNK),
+    (lambda n: n.replace('/', '\\'), [])],
     ids=['junk', 'train/images', 'deeper, and junk', 'backslashes'])
 def test_zips_that_are_fine(path, sound, rename, extra):
     s, train, test, _ = load(repack(path, rename, extra))
     s0, train0, test0, _ = load(sound)
     assert train.ids == IDS and test.ids == TEST_IDS and s.skipped == {}
-    assert (train.images == train0.images).all() and (train.masks == train0.masks).all() and (test.images == test0.images).all()
+    assert (train.images == train0.images).all() and (train.masks == train0.masks).all() and (
+        test.images == test0.images).all()
 
 # Images
 
@@ -299,12 +307,14 @@ def convert(path, change, suffix='.png'):
         f.unlink(); img.save(f.with_suffix(suffix))
     return path
 
-FINE = {'.png': ['L', 'RGB', 'RGBA', 'LA', 'P', '16 bit'], '.tif': ['L', 'RGB', 'RGBA', 'LA', 'P', '16 bit'], '.TIFF': ['L'], '.bmp': ['L', 'RGB', 'P'], '.gif': ['L', 'P']}
+FINE = {'.png': ['L', 'RGB', 'RGBA', 'LA', 'P', '16 bit'], '.tif': ['L', 'RGB', 'RGBA', 'LA', 'P', '16 bit'],
+    '.TIFF': ['L'], '.bmp': ['L', 'RGB', 'P'], '.gif': ['L', 'P']}
 
 @pytest.mark.parametrize('suffix, change', [(s, c) for s, cs in FINE.items() for c in cs])
 def test_images_that_are_fine(path, sound, suffix, change):
     deep = lambda img: Image.fromarray(np.asarray(img).astype(np.uint16)*257)
-    got, want = load(convert(path, deep if change == '16 bit' else lambda img: img.convert(change), suffix)), load(sound)
+    got, want = load(convert(path, deep if change == '16 bit' else lambda img: img.convert(change),
+        suffix)), load(sound)
     for k in (1, 2): assert (got[k].images == want[k].images).all()
     assert got[1].ids == IDS and audit(path).remarks == audit(sound).remarks
 
@@ -312,13 +322,15 @@ def test_images_as_jpeg(path, sound):
     got, want = Survey(convert(path, lambda img: img.convert('RGB'), '.jpg')).train, Survey(sound).train
     assert np.abs(got.images.astype(int) - want.images).mean() < 4 and (got.masks == want.masks).all()
 
-@pytest.mark.parametrize('times, plus, said', [(1, 0, '0 to 255 only, 1 of 256'), (4, 0, '0 to 1020 only, 4 of 256'), (16, 0, '0 to 4080 only, 16 of'), (1, 32700, '32700 to 32955 only, 2 of')])
+@pytest.mark.parametrize('times, plus, said', [(1, 0, '0 to 255 only, 1 of 256'),
+    (4, 0, '0 to 1020 only, 4 of 256'), (16, 0, '0 to 4080 only, 16 of'), (1, 32700, '32700 to 32955 only, 2 of')])
 @pytest.mark.parametrize('dtype, mode', [(np.uint16, 'I;16'), (np.int32, 'I')])
 def test_faint_images(path, times, plus, said, dtype, mode):
     "Of sixteen bits the upper eight are kept; where next to nothing is in them, it is said, also before a prediction"
     convert(path, lambda img: Image.fromarray((np.asarray(img).astype(int)*times + plus).astype(dtype)), '.tif')
     for f in (lambda s: s.train, lambda s: s.test, lambda s: s.image('t03'), lambda s: s.size, audit):
-        with bad(f'images of mode {mode} hold {said}', 'scale all tiles alike to 0 to 65535, or save them as 8-bit grey'): f(Survey(path, skip_bad=True))
+        with bad(f'images of mode {mode} hold {said}',
+            'scale all tiles alike to 0 to 65535, or save them as 8-bit grey'): f(Survey(path, skip_bad=True))
 
 def test_one_faint_image(path):
     "A quiet tile among others is what it is, and so is a survey of a single value to predict"
@@ -338,7 +350,8 @@ def test_images_in_colour(path):
 def test_many_pictures_in_one_file(path, which):
     img = Image.open(which(path)); which(path).unlink()
     img.save(which(path).with_suffix('.tif'), save_all=True, append_images=[img]*2)
-    with bad(which(path).stem, 'holds 3 pictures, expected one', 'save each in a file of its own', '--skip-bad'): Survey(path).train
+    with bad(which(path).stem, 'holds 3 pictures, expected one', 'save each in a file of its own', '--skip-bad'):
+        Survey(path).train
     assert list(Survey(path, skip_bad=True).train.ids) == [i for i in IDS if i != which(path).stem]
 
 def test_all_flat(path):
@@ -371,18 +384,21 @@ def test_mask_in_colour(path):
 @pytest.mark.parametrize('values', [[0,128,255], [0,1,255], [3,254,255]])
 def test_mask_with_odd_greys(path, values):
     save(np.resize(np.array(values, np.uint8), (101,101)), mask(path))
-    with bad('mask t04 in', f'holds the values {values}', 'use 0 and 255 for salt, or class numbers'): Survey(path).train
+    with bad('mask t04 in', f'holds the values {values}', 'use 0 and 255 for salt, or class numbers'):
+        Survey(path).train
 
 @pytest.mark.parametrize('values', [[0,255], [0,32768], [0,300,65535]])
 def test_deep_mask_with_odd_greys(path, values):
     "A 16-bit file whose highest value is not 65535"
     save(np.resize(np.array(values, np.uint16), (101,101)), mask(path))
-    with bad('mask t04 in', 'holds the values', 'use 0 and 65535 for salt, or class numbers up to 254'): Survey(path).train
+    with bad('mask t04 in', 'holds the values', 'use 0 and 65535 for salt, or class numbers up to 254'):
+        Survey(path).train
 
 def test_one_grey_among_salt(path):
     "A grey of 128 is no class 128 where the other masks hold 0 and 65535"
     save(np.resize(np.array([0,128], np.uint8), (101,101)), mask(path))
-    with bad('mask t04 in', 'holds the values [0, 128], others 0 and the highest', 'class numbers throughout'): Survey(path).train
+    with bad('mask t04 in', 'holds the values [0, 128], others 0 and the highest', 'class numbers throughout'):
+        Survey(path).train
 
 def test_mask_of_probabilities(path):
     mask(path).unlink()
@@ -394,8 +410,10 @@ def test_masks_that_are_fine(path, sound, kind):
     want = Survey(sound).train.masks
     for id, m in zip(IDS, want):
         grey = Image.fromarray(m*255)
-        {'8 bit': lambda: grey, '1 bit': lambda: grey.convert('1'), '0 and 1': lambda: Image.fromarray(m), 'rgb': lambda: grey.convert('RGB'),
-            'with transparency': lambda: grey.convert('LA'), 'palette': lambda: grey.convert('P')}[kind]().save(mask(path, id))
+        {'8 bit': lambda: grey, '1 bit': lambda: grey.convert('1'), '0 and 1': lambda: Image.fromarray(m),
+            'rgb': lambda: grey.convert('RGB'),
+            'with transparency': lambda: grey.convert('LA'),
+            'palette': lambda: grey.convert('P')}[kind]().save(mask(path, id))
     assert (Survey(path).train.masks == want).all()
 
 # Masks as run lengths
@@ -406,11 +424,16 @@ def test_run_lengths_equal_files(path, sound):
     assert (Survey(path).train.masks == want).all()
     assert all((masks_from_csv(path/'train.csv')[i] == m).all() for i, m in zip(IDS, want))
 
-RUNS = [('NaN', "run 1: 'NaN' is no integer", 'or nothing for an empty mask'), ('1 3 5', 'run 2: start 5 has no length', 'expected pairs'),
-    ('1 x', "run 1: 'x' is no integer", '"start length"'), ('1.0 3', "'1.0' is no integer"), ('--1 3', "'--1' is no integer"), ('0 4', 'run 1: "0 4" starts before pixel 1'),
-    ('-3 4', 'starts before pixel 1'), ('1 0', 'run 1: "1 0" has a length below 1'), ('1 4 3 2', 'run 2: "3 2" overlaps the run before it'),
-    ('9 1 3 2', 'run 2: "3 2" is out of order'), ('10200 5', 'run 1: "10200 5" goes past the last pixel, 10201'), ('1 3;5 2', "'3;5' is no integer"),
-    ('9'*18 + ' 1', 'is no integer'), (f'{9*10**18} {9*10**18}', 'is no integer'), ('1 ' + '9'*15, 'goes past the last pixel'), ('[1 2]', "'[1' is no integer")]
+RUNS = [('NaN', "run 1: 'NaN' is no integer", 'or nothing for an empty mask'),
+    ('1 3 5', 'run 2: start 5 has no length', 'expected pairs'),
+    ('1 x', "run 1: 'x' is no integer", '"start length"'), ('1.0 3', "'1.0' is no integer"),
+    ('--1 3', "'--1' is no integer"), ('0 4', 'run 1: "0 4" starts before pixel 1'),
+    ('-3 4', 'starts before pixel 1'), ('1 0', 'run 1: "1 0" has a length below 1'),
+    ('1 4 3 2', 'run 2: "3 2" overlaps the run before it'),
+    ('9 1 3 2', 'run 2: "3 2" is out of order'), ('10200 5', 'run 1: "10200 5" goes past the last pixel, 10201'),
+    ('1 3;5 2', "'3;5' is no integer"),
+    ('9'*18 + ' 1', 'is no integer'), (f'{9*10**18} {9*10**18}', 'is no integer'),
+    ('1 ' + '9'*15, 'goes past the last pixel'), ('[1 2]', "'[1' is no integer")]
 
 @pytest.mark.parametrize('runs, why', [(r, w) for r, *w in RUNS])
 def test_malformed_runs(table, runs, why):
@@ -432,7 +455,8 @@ def test_masks_from_csv(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['a.csv']
     with bad("has no column 'pixels'"): masks_from_csv(tmp_path/'a.csv', column='pixels')
     with bad('nothing.csv is missing'): masks_from_csv(tmp_path/'nothing.csv')
-    (tmp_path/'full').mkdir(); (tmp_path/'full'/'mine.txt').touch(); (tmp_path/'a.csv').write_text('id,rle_mask\na1,1 3\n')
+    (tmp_path/'full').mkdir()
+    (tmp_path/'full'/'mine.txt').touch(); (tmp_path/'a.csv').write_text('id,rle_mask\na1,1 3\n')
     with bad('full exists', 'overwrite=True'): masks_from_csv(tmp_path/'a.csv', out=tmp_path/'full')
 
 # Tables
@@ -445,7 +469,8 @@ def test_doubled_id(path, name, id, other):
     with bad(f'{name} has id {other} more than once', 'in lines', 'keep one of each'): load(path)
     with bad(f'{name} has id {other} more than once'): load(path, skip_bad=True)
 
-@pytest.mark.parametrize('name, id, why', [('train.csv', 't03', ('train', 'image t03 is not in train.csv', 'add a line, or remove the image')),
+@pytest.mark.parametrize('name, id, why',
+    [('train.csv', 't03', ('train', 'image t03 is not in train.csv', 'add a line, or remove the image')),
     ('depths.csv', 't03', ('depths.csv lacks tile t03 (1 in all)', 'add its depth')),
     ('sample_submission.csv', 'u01', ('test', 'image u01 is not in sample_submission.csv', 'add a line'))])
 def test_missing_id(path, name, id, why):
@@ -455,7 +480,8 @@ def test_missing_id(path, name, id, why):
     assert id in s.skipped and sorted([*train.ids, *test.ids, id]) == [*IDS, *TEST_IDS]
     assert len(train.depths) == len(train)
 
-@pytest.mark.parametrize('name, why', [('train.csv', ('train.csv: tile zz has no image in', 'add it, or delete the line')),
+@pytest.mark.parametrize('name, why',
+    [('train.csv', ('train.csv: tile zz has no image in', 'add it, or delete the line')),
     ('depths.csv', ('depths.csv names tile zz (1 in all)', 'delete the line')),
     ('sample_submission.csv', ('sample_submission.csv: tile zz has no image in', 'delete the line'))])
 def test_unknown_id(path, name, why):
@@ -464,7 +490,8 @@ def test_unknown_id(path, name, why):
     s, train, test, _ = load(path, skip_bad=True)
     assert list(s.skipped) == ['zz'] and train.ids == IDS and test.ids == TEST_IDS
 
-@pytest.mark.parametrize('name, column', [('train.csv', 'id'), ('depths.csv', 'id'), ('depths.csv', 'z'), ('sample_submission.csv', 'id'), ('sample_submission.csv', 'rle_mask')])
+@pytest.mark.parametrize('name, column', [('train.csv', 'id'), ('depths.csv', 'id'), ('depths.csv', 'z'),
+    ('sample_submission.csv', 'id'), ('sample_submission.csv', 'rle_mask')])
 def test_no_header(path, name, column):
     head, rest = (path/name).read_text().split('\n', 1)
     (path/name).write_text(rest)
@@ -479,7 +506,8 @@ def test_no_header(path, name, column):
 def test_tables_that_are_fine(path, sound, name, how):
     shutil.rmtree(path/'train'/'masks')
     text = (path/name).read_text()
-    if how in ('quotes', 'all'): text = ''.join(','.join(f'"{c}"' for c in l.split(',')) + '\n' for l in text.split('\n')[:-1])
+    if how in ('quotes', 'all'):
+        text = ''.join(','.join(f'"{c}"' for c in l.split(',')) + '\n' for l in text.split('\n')[:-1])
     if how == 'blanks': text = '\n' + text.replace('\n', ' \n\n').replace(',', ', ')
     if how == 'no last line end': text = text.rstrip('\n')
     if how in ('windows', 'all'): text = text.replace('\n', '\r\n')
@@ -488,12 +516,18 @@ def test_tables_that_are_fine(path, sound, name, how):
     s, train, test, depths = load(path)
     s0, train0, test0, depths0 = load(sound)
     assert train.ids == train0.ids and test.ids == test0.ids and depths == depths0
-    assert (train.masks == train0.masks).all() and (train.images == train0.images).all() and (test.depths == test0.depths).all()
+    assert (train.masks == train0.masks).all() and (train.images == train0.images).all() and (
+        test.depths == test0.depths).all()
 
-@pytest.mark.parametrize('data, why', [('id;z\na;1\n'.encode(), ("has no column 'id'", "'id;z'")), ('id,z\na,1\n'.encode('utf-16'), ('no CSV that can be read', 'save it as UTF-8')),
-    (b'id,z\na,\xe9\n', ('at byte 7', 'save it as UTF-8 with commas')), (b'id,z\na,1\nb', ('has 1 cells in line 3, its header 2', 'cut short')),
-    (b'id,z\na,1,\nb,2,\n', ('has 3 cells in line 2',)), (b'id,z\n"a,1\n', ('no CSV that can be read', 'check its quotes')), (b'id,z\na,1\n ,2\n', ('has no id in line 3', 'fill it in')),
-    (b'id,z,z\na,1,2\n', ("has column 'z' more than once",)), (b'\n\n', ('is empty',)), (b'PK\x03\x04\x00\xff', ('depths.csv',))])
+@pytest.mark.parametrize('data, why', [('id;z\na;1\n'.encode(), ("has no column 'id'", "'id;z'")),
+    ('id,z\na,1\n'.encode('utf-16'), ('no CSV that can be read', 'save it as UTF-8')),
+    (b'id,z\na,\xe9\n', ('at byte 7', 'save it as UTF-8 with commas')),
+    (b'id,z\na,1\nb', ('has 1 cells in line 3, its header 2', 'cut short')),
+    (b'id,z\na,1,\nb,2,\n', ('has 3 cells in line 2',)),
+    (b'id,z\n"a,1\n', ('no CSV that can be read', 'check its quotes')),
+    (b'id,z\na,1\n ,2\n', ('has no id in line 3', 'fill it in')),
+    (b'id,z,z\na,1,2\n', ("has column 'z' more than once",)), (b'\n\n', ('is empty',)),
+    (b'PK\x03\x04\x00\xff', ('depths.csv',))])
 def test_no_table(path, data, why):
     (path/'depths.csv').write_bytes(data)
     with bad('depths.csv', *why): load(path)
@@ -543,8 +577,10 @@ def test_no_permission(open_path):
     path = open_path
     load(path)
     with nobody(): assert load(path)[0].skipped == {}
-    for p, what in [(image(path), 'image t03 in'), (mask(path), 'mask t04 in'), (path/'depths.csv', 'depths.csv'), (path/'train.csv', 'train.csv'),
-            (path/'train'/'masks', 'masks'), (path/'test', 'test'), (path, f'survey {path}'), (path.parent, f'survey {path}')]:
+    for p, what in [(image(path), 'image t03 in'), (mask(path), 'mask t04 in'),
+        (path/'depths.csv', 'depths.csv'), (path/'train.csv', 'train.csv'),
+            (path/'train'/'masks', 'masks'), (path/'test', 'test'), (path, f'survey {path}'),
+            (path.parent, f'survey {path}')]:
         with closed(p), bad(what, 'cannot be read', 'ermission', 'ask for'): load(path)
     with closed(image(path)): assert list(load(path, skip_bad=True)[0].skipped) == ['t03']
 
@@ -555,13 +591,15 @@ def test_no_permission_for_a_zip(open_path):
 
 @posix
 def test_no_permission_for_a_picture(open_path):
-    with closed(image(open_path)), bad('t03.png cannot be read: no permission; ask for it'): read_image(image(open_path))
+    with closed(image(open_path)), bad('t03.png cannot be read: no permission; ask for it'):
+        read_image(image(open_path))
 
 @posix
 def test_no_permission_to_write(open_path):
     write_json(open_path/'old.json', 1)
     for name in ('a.json', 'new/a.json', 'old.json'):
-        with closed(open_path, 0o555), bad(f'{name} cannot be written: no permission', 'choose another folder'): write_json(open_path/name, 2, overwrite=True)
+        with closed(open_path, 0o555), bad(f'{name} cannot be written: no permission', 'choose another folder'):
+            write_json(open_path/name, 2, overwrite=True)
     with closed(open_path, 0o555), bad('d cannot be written: no permission'):
         with new_folder(open_path/'d'): pytest.fail('the block ran')
     with closed(open_path), bad('cannot be written: no permission'): write_json(open_path/'a.json', 2)
@@ -587,7 +625,8 @@ def test_skip_bad(sixty, tmp_path, zipped):
     s = Survey(path, skip_bad=True)
     assert len(s.train) == 57 and not {'k07','k21','k58'} & set(s.train.ids)
     assert sorted(s.skipped) == ['k07','k21','k58']
-    for id, why in (('k07', 'is no image'), ('k21', 'is 64x64, expected 101x101'), ('k58', 'holds the values [0, 128, 255]')): assert id in s.skipped[id] and why in s.skipped[id]
+    for id, why in (('k07', 'is no image'), ('k21', 'is 64x64, expected 101x101'),
+        ('k58', 'holds the values [0, 128, 255]')): assert id in s.skipped[id] and why in s.skipped[id]
     assert len(s.train.depths) == len(s.train.masks) == 57
     assert [len(t) for t in Survey(path, skip_bad=True).chunks('train', n=20)] == [19,19,19]
     assert sorted(audit(path).problems) == sorted(s.skipped.values())
@@ -599,7 +638,8 @@ def test_a_piece_of_bad_ones(path):
 
 def test_nothing_left(path):
     for id in IDS: mask(path, id).write_text('no image')
-    with bad('not one of 10 tiles can be used', 'the first of 10 left out: mask t00 in', 'is no image'): Survey(path, skip_bad=True).train
+    with bad('not one of 10 tiles can be used', 'the first of 10 left out: mask t00 in', 'is no image'):
+        Survey(path, skip_bad=True).train
     with bad('not one of 10 tiles can be used'): list(Survey(path, skip_bad=True).chunks('train', n=4))
     for id in IDS: mask(path, id).unlink()
     save(np.zeros((101,101), np.uint8), mask(path, 'zz'))
@@ -614,7 +654,8 @@ def test_memory_or_file(path, sound, memory, zipped):
     if zipped: zip_parts(path)
     s, train, test, _ = load(path, memory=memory)
     _, want, wanted, _ = load(sound)
-    assert (train.images == want.images).all() and (train.masks == want.masks).all() and (test.images == wanted.images).all()
+    assert (train.images == want.images).all() and (train.masks == want.masks).all() and (
+        test.images == wanted.images).all()
     for a, n in ((train.images, 20), (train.masks, 20), (test.images, 4)):
         assert isinstance(a.base, np.memmap) == (memory is not None and n*101*101 > memory)
         assert a.dtype == np.uint8 and a.flags.c_contiguous and a.flags.writeable
@@ -629,13 +670,15 @@ def test_left_out_of_a_file(path):
 
 def python(code, *args, **env):
     env = dict(os.environ, PYTHONDONTWRITEBYTECODE='1', **env)
-    return subprocess.run([sys.executable, '-W', 'ignore', '-c', code, *map(str, args)], capture_output=True, text=True, cwd=ROOT, env=env)
+    return subprocess.run([sys.executable, '-W', 'ignore', '-c', code, *map(str, args)], capture_output=True,
+        text=True, cwd=ROOT, env=env)
 
 @pytest.mark.skipif(os.name != 'posix', reason='a process is killed in this way on POSIX only')
 def test_killed_with_a_file(sound, tmp_path):
     "The file has no name, so nothing is left of it even then"
     out = python('import os, signal, sys\nfrom salt_identification.tiles import Survey\ntiles = Survey(sys.argv[1], memory=0).train\n'
-        'print(type(tiles.images.base).__name__, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)', sound, TMPDIR=str(tmp_path))
+        'print(type(tiles.images.base).__name__, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)', sound,
+        TMPDIR=str(tmp_path))
     assert out.stdout == 'memmap\n' and out.returncode == -9 and os.listdir(tmp_path) == []
 
 def test_no_room_for_the_file(sound, tmp_path):
@@ -644,7 +687,8 @@ def test_no_room_for_the_file(sound, tmp_path):
     out = python('import resource, sys\nfrom salt_identification.tiles import SaltError, Survey\nresource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n'
         'try: Survey(sys.argv[1], memory=0).train\nexcept SaltError as e: print(e)\nprint(len(Survey(sys.argv[1]).train))', sound, TMPDIR=str(tmp_path))
     assert out.returncode == 0, out.stderr[-2000:]
-    for said in ('not into the folder for temporary files (File too large)', 'set TMPDIR', 'pass a larger memory=', '\n10\n'): assert said in out.stdout
+    for said in ('not into the folder for temporary files (File too large)', 'set TMPDIR',
+        'pass a larger memory=', '\n10\n'): assert said in out.stdout
 
 @pytest.mark.parametrize('memory', ['2 GB', -1, float('nan')])
 def test_memory_is_no_number(path, memory):
@@ -690,7 +734,8 @@ def test_places_that_cannot_be(tmp_path):
     with bad('cannot be written', 'choose another folder'): write_json(tmp_path/'d', 1, overwrite=True)
     assert left(tmp_path) == ['a', 'd', 'd/e'] and (tmp_path/'a').read_text() == 'a file'
 
-@pytest.mark.parametrize('e', [OSError(errno.ENOSPC, 'No space left on device'), OSError('10201 requested and 4096 written'),
+@pytest.mark.parametrize('e',
+    [OSError(errno.ENOSPC, 'No space left on device'), OSError('10201 requested and 4096 written'),
     RuntimeError('I/O error: No space left on device (os error 28)')])
 def test_disk_full(tmp_path, e):
     "As the system, numpy and safetensors say it"

@@ -18,13 +18,15 @@ def test_a_ratio_is_of_medians():
     assert key == 3 and spreads['other']['largest'] == 100
 
 def test_aims_know_more_and_less():
-    assert bench.met('import_s', .2) and not bench.met('import_s', .4) and bench.met('rle_vs_pycocotools', 1.1) and bench.met('amx', True) is None
+    assert bench.met('import_s', .2) and not bench.met('import_s', .4) and bench.met('rle_vs_pycocotools',
+        1.1) and bench.met('amx', True) is None
     assert bench.aims(True)['infer_roofline_share'] == .5 and bench.aims(False)['infer_roofline_share'] == .75
 
 def test_quick_parts_write_their_keys(tmp_path):
     got = bench.run(['start', 'rle', 'metric', 'score'], bench.SMALL, tmp_path/'latest.json', lambda *a, **k: None)
     saved = json.loads((tmp_path/'latest.json').read_text())
-    assert {'import_s', 'help_s', 'rle_vs_pycocotools', 'metric_vs_loop', 'score_kept', 'amx'} <= set(saved) and saved['details']['machine']['cores'] >= 1
+    assert {'import_s', 'help_s', 'rle_vs_pycocotools', 'metric_vs_loop', 'score_kept',
+        'amx'} <= set(saved) and saved['details']['machine']['cores'] >= 1
     text = bench.section(got)
     assert '`metric_vs_loop`' in text and text.startswith('## Speed (')
 
@@ -34,18 +36,22 @@ def test_a_section_replaces_one_of_its_title(tmp_path):
     assert p.read_text() == '# Results\n\nHello.\n\n## Speed (1)\n\nnew\n\n## Old\n\nkept\n'
 
 def test_every_key_of_the_aims_has_a_part():
-    assert sorted(k for keys in bench.KEYS.values() for k in keys) == sorted(bench.AIMS) and list(bench.KEYS) == list(bench.PARTS)
+    assert sorted(k for keys in bench.KEYS.values()
+        for k in keys) == sorted(bench.AIMS) and list(bench.KEYS) == list(bench.PARTS)
 
 def test_a_faster_smaller_net_is_fair_only_if_the_score_is_kept():
     got = dict(amx=False, train_vs_smp_best=5., predict_vs_smp_ttach=2., metric_vs_loop=200.)
-    said = lambda kept: [bench.verdict(k, got | dict(score_kept=kept)) for k in ('train_vs_smp_best', 'predict_vs_smp_ttach', 'metric_vs_loop')]
-    assert said(.01) == ['met', '**missed**', 'met'] and said(None) == said(-.01) == ['met, if the score is kept', '**missed**', 'met']
+    said = lambda kept: [bench.verdict(k, got | dict(score_kept=kept))
+        for k in ('train_vs_smp_best', 'predict_vs_smp_ttach', 'metric_vs_loop')]
+    assert said(.01) == ['met', '**missed**', 'met'] and said(None) == said(-.01) == ['met, if the score is kept',
+        '**missed**', 'met']
 
 def test_a_part_that_fails_leaves_its_keys_empty_and_the_others_go_on(tmp_path, monkeypatch):
     def fails(*_): raise RuntimeError('no room')
     monkeypatch.setitem(bench.PARTS, 'rle', fails)
     got = bench.run(['rle', 'score'], bench.SMALL, tmp_path/'out.json', lambda *a, **k: None)
-    assert got['rle_vs_pycocotools'] is None and got['details']['rle'] == dict(failed='RuntimeError: no room') and 'score' in got['details']
+    assert got['rle_vs_pycocotools'] is None and got['details']['rle'] == dict(failed='RuntimeError: '
+        'no room') and 'score' in got['details']
     text = bench.section(got)
     assert '`rle_vs_pycocotools` | failed |' in text and '- `rle` failed: RuntimeError: no room' in text
 
@@ -53,7 +59,8 @@ def test_a_part_that_fails_leaves_its_keys_empty_and_the_others_go_on(tmp_path, 
 def test_only_a_whole_run_replaces_the_file(tmp_path, monkeypatch, capsys, argv):
     monkeypatch.setattr(bench, 'HERE', tmp_path); monkeypatch.setattr(sys, 'argv', ['bench.py', *argv])
     monkeypatch.setattr(bench.tempfile, 'tempdir', str(tmp_path))
-    for name in bench.PARTS: monkeypatch.setitem(bench.PARTS, name, lambda *_, name=name: (dict.fromkeys(bench.KEYS[name]), {}))
+    for name in bench.PARTS:
+        monkeypatch.setitem(bench.PARTS, name, lambda *_, name=name: (dict.fromkeys(bench.KEYS[name]), {}))
     (tmp_path/'latest.json').write_text('old')
     bench.main()
     assert ((tmp_path/'latest.json').read_text() == 'old') == bool(argv)
@@ -68,22 +75,28 @@ def test_calls_that_were_made_once_are_said():
     assert bench.singles(dict(train=dict(seconds=dict(ours=bench.spread([1., 2.]), fastai=bench.spread([3.]))))) == ['fastai of train']
 
 def test_what_workers_say_is_taken_apart():
-    times, more = bench.apart(dict(ours=[dict(seconds=1., precision='bf16'), dict(seconds=2., precision='float32')], peer=[dict(seconds=3., precision='bf16')]))
-    assert times == dict(ours=[1., 2.], peer=[3.]) and more == dict(ours=dict(precision=['bf16', 'float32']), peer=dict(precision='bf16'))
+    times, more = bench.apart(dict(ours=[dict(seconds=1., precision='bf16'), dict(seconds=2., precision='float32')],
+        peer=[dict(seconds=3., precision='bf16')]))
+    assert times == dict(ours=[1., 2.], peer=[3.]) and more == dict(ours=dict(precision=['bf16', 'float32']),
+        peer=dict(precision='bf16'))
 
 def test_a_worker_is_given_up():
-    with pytest.raises(RuntimeError, match='roofline took more than 0.01 seconds'): bench.worker('roofline', 1, 8, timeout=.01)
+    with pytest.raises(RuntimeError, match='roofline took more than 0.01 seconds'):
+        bench.worker('roofline', 1, 8, timeout=.01)
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='needs /proc')
 def test_the_memory_of_a_child_is_its_own():
     child = f"import sys; sys.path.insert(0, {str(ROOT/'benchmarks')!r}); import machine; print(machine.peak_mib())"
     parent = f"import subprocess, sys; big = b'1'*(300 << 20); subprocess.run([sys.executable, '-c', {child!r}], check=True)"
-    assert 1 < float(subprocess.run([sys.executable, '-c', parent], check=True, capture_output=True, text=True).stdout) < 200
+    assert 1 < float(subprocess.run([sys.executable, '-c', parent], check=True, capture_output=True,
+        text=True).stdout) < 200
 
 def test_what_is_measured_is_not_measured_again(tmp_path):
     import bench_full
     calls = []
-    for minutes in (10, 10, 20, 20): assert bench_full.once(tmp_path, 'x', lambda: calls.append(minutes) or dict(a=1), minutes=minutes, data='here') == dict(a=1)
+    for minutes in (10, 10, 20, 20):
+        assert bench_full.once(tmp_path, 'x', lambda: calls.append(minutes) or dict(a=1), minutes=minutes,
+            data='here') == dict(a=1)
     assert calls == [10, 20]
 
 def test_scores_are_compared_tile_by_tile():
@@ -92,7 +105,8 @@ def test_scores_are_compared_tile_by_tile():
     pairs = {('ours', 0): found(['a', 'b', 'c'], [1., .5, .5]), ('smp_best', 0): found(['a', 'b', 'c'], [.9, .4, .4])}
     d, low, high = bench_full.compare(pairs, [0])
     assert abs(d - .1) < 1e-9 and abs(low - .1) < 1e-9 and abs(high - .1) < 1e-9
-    with pytest.raises(AssertionError, match='other tiles'): bench_full.compare(pairs | {('smp_best', 0): found(['a', 'b', 'd'], [1., 1., 1.])}, [0])
+    with pytest.raises(AssertionError, match='other tiles'):
+        bench_full.compare(pairs | {('smp_best', 0): found(['a', 'b', 'd'], [1., 1., 1.])}, [0])
 
 def test_the_hand_loop_stops_between_batches_and_predicts_with_its_mean():
     pytest.importorskip('segmentation_models_pytorch')
@@ -104,7 +118,8 @@ def test_the_hand_loop_stops_between_batches_and_predicts_with_its_mean():
     loop.train(stop=lambda: loop.done == 3)
     assert loop.done == 3
     a, b = loop.mean.module.state_dict(), loop.net.state_dict()
-    assert loop.mean.n_averaged == 3 and not torch.equal(a['encoder.conv1.weight'], b['encoder.conv1.weight']) and not torch.equal(a['encoder.bn1.running_mean'], b['encoder.bn1.running_mean'])
+    assert loop.mean.n_averaged == 3 and not torch.equal(a['encoder.conv1.weight'],
+        b['encoder.conv1.weight']) and not torch.equal(a['encoder.bn1.running_mean'], b['encoder.bn1.running_mean'])
     assert loop.probs(x[:2], flip=True).shape == (2,101,101)
 
 def test_bounds_count_convolutions():
@@ -130,25 +145,30 @@ def test_one_thing_changes_at_a_time(ablate):
     for track, at in dict(weights=.33, random=.5).items():
         found = ablate.variants(track)
         switches = {n: float(a['loss'].partition('@')[2]) for n, a in found.items() if '>' in a['loss']}
-        assert switches.pop('Lovasz from 2/3') == .67 and set(switches.values()) == {at} and 'symmetric Lovasz' in switches
+        assert switches.pop('Lovasz from 2/3') == .67 and set(switches.values()) == {
+            at} and 'symmetric Lovasz' in switches
         same = [n for n, a in found.items() if n != 'base' and ablate.settled(a) == ablate.settled(found['base'])]
-        assert not same and ('no scSE' in found) == ('no dropout' in found) == ('encoder at full rate' in found) == (track == 'weights')
+        assert not same and ('no scSE' in found) == ('no dropout' in found) == ('encoder at '
+            'full rate' in found) == (track == 'weights')
 
 def test_every_name_has_a_folder_of_its_own(ablate, tmp_path):
     names = list(ablate.variants('weights')) + list(ablate.variants('random'))
     assert {ablate.folder_of(tmp_path, 'weights', n, 0).parent for n in names} == {tmp_path}
-    assert len({ablate.folder_of(tmp_path, 'weights', n, 0) for n in names}) == len(set(names)) and ablate.folder_of(tmp_path, 'weights', 'drop path .2', 1).name == 'weights_drop_path_.2_1'
+    assert len({ablate.folder_of(tmp_path, 'weights', n, 0) for n in names}) == len(
+        set(names)) and ablate.folder_of(tmp_path, 'weights', 'drop path .2', 1).name == 'weights_drop_path_.2_1'
 
 def test_a_line_of_the_table_of_runs_is_written_once(ablate, tmp_path):
     p = tmp_path/'runs.csv'; p.write_text('date,seed\n2026,0\n')
     for _ in range(2): ablate.note(dict(date='2027', seed=0, judge='expected'), p)
-    assert list(csv.DictReader(p.open())) == [dict(date='2026', seed='0', judge=''), dict(date='2027', seed='0', judge='expected')]
+    assert list(csv.DictReader(p.open())) == [dict(date='2026', seed='0', judge=''),
+        dict(date='2027', seed='0', judge='expected')]
 
 def test_the_table_compares_the_same_tiles_judged_alike(ablate, tmp_path):
     def put(name, ids, **more):
         run = ablate.folder_of(tmp_path, 'weights', name, 0); run.mkdir()
         (run/'judged.json').write_text(json.dumps(dict(track='weights', name=name, seed=0, ids=ids, groups=[0, 1], cut=[.5, 1.], plain=[0., 0.]) | more))
-    put('base', ['a', 'b'], judge='expected'); put('Lovasz from 2/3', ['a', 'b'], judge='expected'); put('an older one', ['a', 'b'])
+    put('base', ['a', 'b'], judge='expected')
+    put('Lovasz from 2/3', ['a', 'b'], judge='expected'); put('an older one', ['a', 'b'])
     assert [r[0] for r in ablate.compared(tmp_path, 'weights')[1]] == ['Lovasz from 2/3']
     put('BCE', ['a', 'c'], judge='expected')
     with pytest.raises(AssertionError, match='BCE, seed 0'): ablate.compared(tmp_path, 'weights')
@@ -156,11 +176,13 @@ def test_the_table_compares_the_same_tiles_judged_alike(ablate, tmp_path):
 def test_a_run_is_judged_again_and_not_trained_again(ablate, tmp_path, monkeypatch):
     from salt_identification.synth import synth_survey
     survey, table = synth_survey(tmp_path/'s', 30, n_test=1, size=32), tmp_path/'runs.csv'
-    go = lambda: ablate.one(survey, tmp_path, 'random', 'Lovasz from 2/3', dict(net='slim8', bs=8, precision='float32'), 0, dict(steps=2), table, 'other folds')
+    go = lambda: ablate.one(survey, tmp_path, 'random', 'Lovasz from 2/3',
+        dict(net='slim8', bs=8, precision='float32'), 0, dict(steps=2), table, 'other folds')
     go()
     run = ablate.folder_of(tmp_path, 'random', 'Lovasz from 2/3', 0)
     first, lines = json.loads((run/'judged.json').read_text()), list(csv.DictReader(table.open()))
-    assert first['judge'] == 'expected' and lines[0]['judge'] == 'expected' and lines[0]['steps'] == '2' and json.loads((run/'config.json').read_text())['note'] == 'other folds'
+    assert first['judge'] == 'expected' and lines[0]['judge'] == 'expected' and lines[0][
+        'steps'] == '2' and json.loads((run/'config.json').read_text())['note'] == 'other folds'
     (run/'judged.json').write_text(json.dumps({k: v for k, v in first.items() if k != 'judge'}))
     monkeypatch.setattr(ablate, 'train_run', None); weights = (run/'model.safetensors').read_bytes()
     go()

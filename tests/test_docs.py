@@ -23,7 +23,8 @@ def names(): bridge.learn_names()
 
 def test_a_function_becomes_a_table():
     rows, gives = bridge.parameters(ast.parse(FN).body[0], FN)
-    assert rows == [('a', '', '', 'The first'), ('b', 'int', '3', 'The second'), ('*rest', '', '', ''), ('c', '', "'x|y'", 'The third'), ('**more', '', '', 'For others')]
+    assert rows == [('a', '', '', 'The first'), ('b', 'int', '3', 'The second'), ('*rest', '', '', ''),
+        ('c', '', "'x|y'", 'The third'), ('**more', '', '', 'For others')]
     assert gives == ('list', 'Of all')
     assert "`'x\\|y'`" in bridge.table(rows, gives)
 
@@ -33,13 +34,15 @@ def test_an_entry_has_signature_text_and_table():
 
 def test_a_patched_method_is_its_classes():
     src = '@patch\ndef save(self:SaltLearner, file)->Path: # Where\n    "Save"\n'
-    assert '{py:method} SaltLearner.save(file)' in bridge.entries(src, 'salt_identification.learner', {'SaltLearner'})[0]
+    assert '{py:method} SaltLearner.save(file)' in bridge.entries(src, 'salt_identification.learner',
+        {'SaltLearner'})[0]
     assert bridge.entries(src.replace('save', '_save'), 'salt_identification.learner', {'SaltLearner'}) == []
 
 def test_public_names_become_links_and_nothing_else():
     link = '{py:obj}`rle_decode <salt_identification.rle.rle_decode>`'
     assert bridge.link_names('See `rle_decode`, `nothing`') == f'See {link}, `nothing`'
-    for same in ('## `rle_decode`', '```\n`rle_decode`\n```', '[`rle_decode`](x.md)'): assert bridge.link_names(same) == same
+    for same in ('## `rle_decode`', '```\n`rle_decode`\n```', '[`rle_decode`](x.md)'):
+        assert bridge.link_names(same) == same
 
 def test_a_link_that_leads_nowhere_stops_the_build():
     with pytest.raises(SystemExit, match='gone.md leads nowhere'): bridge.relink('[x](gone.md)', 'README.md', set())
@@ -50,7 +53,8 @@ def test_every_notebook_passes(tmp_path):
     bridge.main(tmp_path/'src')
     made = {p.relative_to(tmp_path/'src').as_posix() for p in (tmp_path/'src').rglob('*.ipynb')}
     assert made == {p.relative_to(ROOT).as_posix() for p in [*bridge.library(), *bridge.tutorials()]} | {'index.ipynb'}
-    text = '\n'.join(''.join(c['source']) for p in (tmp_path/'src').rglob('*.ipynb') for c in json.loads(p.read_text())['cells'])
+    text = '\n'.join(''.join(c['source']) for p in (tmp_path/'src').rglob('*.ipynb')
+        for c in json.loads(p.read_text())['cells'])
     assert '#|' not in text
     missing = [n for n, m in bridge._everywhere.items() if f'}} {n}' not in text]
     assert not missing, missing
@@ -58,8 +62,10 @@ def test_every_notebook_passes(tmp_path):
 
 def test_the_look_from_outside_finds_faults(tmp_path):
     (tmp_path/'public_names.json').write_text(json.dumps({'f': 'm'} | {f'n{i}': 'm' for i in range(100)}))
-    (tmp_path/'a.html').write_text(''.join(f'<p id="m.n{i}">' for i in range(100)) + '<a href="b.html#x">b</a><a href="c.html">c</a><img src="p.png"><script src="https://x.org/y.js"></script>')
+    (tmp_path/'a.html').write_text(''.join(f'<p id="m.n{i}">' for i in range(100)) + '<a href="b.html#x">b</a><a '
+        'href="c.html">c</a><img src="p.png"><script src="https://x.org/y.js"></script>')
     (tmp_path/'b.html').write_text('<p id="y">')
     found = list(check_site.faults(tmp_path))
-    for word in ('b.html#x has no such anchor', 'c.html leads nowhere', 'p.png has no text', 'p.png is missing', 'fetched from elsewhere', 'm.f has no entry'): assert any(word in f for f in found), word
+    for word in ('b.html#x has no such anchor', 'c.html leads nowhere', 'p.png has no text',
+        'p.png is missing', 'fetched from elsewhere', 'm.f has no entry'): assert any(word in f for f in found), word
     assert len(found) == 6

@@ -8,8 +8,13 @@ pytest.importorskip('onnxscript')
 from salt_identification import export
 from salt_identification.unet import Unet, Unet34
 
-NETS = {'unet34': (lambda: Unet34(n_in=1), 1, (64,64)), 'resnet18, self-attention, full size': (lambda: Unet('resnet18', full_res=True, up='shuffle', attention='self'), 1, (101,101)),
-    'efficientnet, scSE, four classes': (lambda: Unet('tf_efficientnet_lite0', 3, 4, attention='scse'), 3, (128,96)), 'mirrored, enlarged, with heads on its steps': (lambda: Unet('slim8', pad=5, zoom=1.27, hypercolumn=True, deep=True, coords=True), 1, (51,49))}
+NETS = {'unet34': (lambda: Unet34(n_in=1), 1, (64,64)),
+    'resnet18, self-attention, '
+    'full size': (lambda: Unet('resnet18', full_res=True, up='shuffle', attention='self'), 1, (101,101)),
+    'efficientnet, scSE, four classes': (lambda: Unet('tf_efficientnet_lite0', 3, 4, attention='scse'), 3, (128,96)),
+    'mirrored, enlarged, '
+    'with heads on its steps': (lambda: Unet('slim8', pad=5, zoom=1.27, hypercolumn=True, deep=True, coords=True),
+    1, (51,49))}
 
 @pytest.mark.parametrize('name', NETS)
 def test_a_net_is_the_same_net(name, tmp_path):

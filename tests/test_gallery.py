@@ -7,7 +7,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT/'docs'))
 selenium = pytest.importorskip('selenium')
-if not (shutil.which('chromedriver') and shutil.which('chromium')): pytest.skip('no Chromium here', allow_module_level=True)
+if not (shutil.which('chromedriver') and shutil.which('chromium')):
+    pytest.skip('no Chromium here', allow_module_level=True)
 
 def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
     import walk
@@ -26,9 +27,12 @@ def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
             WebDriverWait(b, 20).until(lambda b: b.execute_script('return document.body.dataset.ready'))
             assert not walk.errors(b) and walk.too_wide(b) <= 1
         said = lambda: b.execute_script("return document.getElementById('said').textContent")
-        set_to = lambda id, v: b.execute_script(f"const e = document.getElementById('{id}'); e.value = '{v}'; e.dispatchEvent(new Event('input'))")
-        set_to('threshold', 1); empty = float((survey.train[[survey.ids.index(t) for t in b.execute_script('return D.tiles.map(t => t.id)')]].coverage == 0).mean())
+        set_to = lambda id, v: b.execute_script(f"const e = document.getElementById('{id}'); "
+            f"e.value = '{v}'; e.dispatchEvent(new Event('input'))")
+        set_to('threshold', 1)
+        empty = float((survey.train[[survey.ids.index(t) for t in b.execute_script('return D.tiles.map(t => t.id)')]].coverage == 0).mean())
         assert f'score {empty:.3f}' in said()
-        b.execute_script("document.querySelector('#grid button').click(); document.getElementById('note').value = 'rim'; document.getElementById('keep').click()")
+        b.execute_script("document.querySelector('#grid button').click(); "
+            "document.getElementById('note').value = 'rim'; document.getElementById('keep').click()")
         assert 'On the list: 1' in said() and b.execute_script('return [...kept.values()][0]') == 'rim'
     finally: b.quit()

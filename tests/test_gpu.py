@@ -80,7 +80,8 @@ def test_transforms(wide, tfms):
     assert x.device.type == y.device.type == 'cuda'
     assert (x.cpu() - x2).abs().mean() < 1e-3 and (y.cpu() != y2).float().mean() < 1e-3
 
-@pytest.mark.parametrize('name', ['bce', 'focal', 'lovasz', 'symlovasz', 'lovasz(act=relu)', 'bce+dice', 'bce+0.1*presence', 'bce>lovasz@0.5'])
+@pytest.mark.parametrize('name',
+    ['bce', 'focal', 'lovasz', 'symlovasz', 'lovasz(act=relu)', 'bce+dice', 'bce+0.1*presence', 'bce>lovasz@0.5'])
 def test_losses(name):
     "The same loss and gradient on both"
     given = torch.Generator().manual_seed(0)
@@ -93,7 +94,8 @@ def test_losses(name):
     (a, g), (b, h) = found
     assert abs(a - b) < 1e-4 and torch.allclose(g, h, atol=1e-6)
 
-@pytest.mark.parametrize('extra', [dict(hypercolumn=True), dict(deep=True), dict(coords=True), dict(attention='self'), dict(drop_path=.2), dict(zoom=1.27), dict(full_res=True)])
+@pytest.mark.parametrize('extra', [dict(hypercolumn=True), dict(deep=True), dict(coords=True),
+    dict(attention='self'), dict(drop_path=.2), dict(zoom=1.27), dict(full_res=True)])
 def test_nets(wide, tmp_path, extra):
     "Each part of the net trains on the card"
     learn = train_run(wide, tmp_path/'run', steps=3, **SMALL | extra)

@@ -26,7 +26,8 @@ folds = 3
 '''
 
 def saltid(*args, **kw):
-    r = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'salt_identification', *map(str, args)], capture_output=True, text=True, **kw)
+    r = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'salt_identification', *map(str, args)],
+        capture_output=True, text=True, **kw)
     return r.returncode, r.stdout, r.stderr
 
 @pytest.fixture(scope='module')
@@ -45,10 +46,12 @@ def test_recipes_are_sound():
 
 def test_command(here):
     "Two nets side by side, then a submission; the folder predicts like a run"
-    code, out, err = saltid('train', here/'data', '--recipe', here/'my.toml', '--weights', 'none', '--out', here/'out', '--device', 'cpu', '--json')
+    code, out, err = saltid('train', here/'data', '--recipe', here/'my.toml', '--weights', 'none', '--out',
+        here/'out', '--device', 'cpu', '--json')
     assert code == 0, err
     found, config = json.loads(out), read_json(here/'out'/'recipe.json')
-    assert config['plan'] == dict(nets=2, folds=3, passes=0) and 0 <= found['low'] <= found['score'] <= found['high'] <= 1
+    assert config['plan'] == dict(nets=2, folds=3,
+        passes=0) and 0 <= found['low'] <= found['score'] <= found['high'] <= 1
     assert [(here/'out'/f'fold{i}'/'model.safetensors').exists() for i in range(3)] == [True, True, False]
     ids, masks = read_submission(here/'out'/'submission.csv', (40,40))
     assert len(ids) == 10 and masks.shape == (10,40,40)
@@ -58,7 +61,8 @@ def test_command(here):
 
 def test_interrupt(here):
     "Ctrl-C in the middle of two trainings; the same command goes on and ends"
-    line = [sys.executable, '-W', 'ignore', '-m', 'salt_identification', 'train', here/'data', '--recipe', here/'my.toml', '--weights', 'none', '--out', here/'cut', '--device', 'cpu']
+    line = [sys.executable, '-W', 'ignore', '-m', 'salt_identification', 'train', here/'data', '--recipe',
+        here/'my.toml', '--weights', 'none', '--out', here/'cut', '--device', 'cpu']
     p = subprocess.Popen(list(map(str, line)), stderr=subprocess.PIPE, text=True, start_new_session=True)
     end = time.time() + 60
     while not list((here/'cut').glob('fold*/config.json')) and time.time() < end: time.sleep(.1)
@@ -70,11 +74,15 @@ def test_interrupt(here):
     assert len(read_submission(here/'cut'/'submission.csv', (40,40))[0]) == 10
 
 def test_other_settings_are_refused(here):
-    code, out, err = saltid('train', here/'data', '--recipe', here/'my.toml', '--weights', 'none', '--out', here/'out', '--seed', 4)
+    code, out, err = saltid('train', here/'data', '--recipe', here/'my.toml', '--weights', 'none', '--out',
+        here/'out', '--seed', 4)
     assert code == 2 and 'was begun with another seed; go on as it was begun' in err
 
-@pytest.mark.parametrize('args, words', [(('--recipe', 'fast'), 'recipe fast is not there; choose quick, hour, evening'), (('--recipe', 'quick', '--lr', 1), 'a recipe decides on --lr itself'),
-    (('--recipe', 'quick', '--minutes', 0), 'minutes is 0.0, expected 0.1'), (('--recipe', 'quick', '--weights', 'none.pth'), 'none.pth are missing')])
+@pytest.mark.parametrize('args, words',
+    [(('--recipe', 'fast'), 'recipe fast is not there; choose quick, hour, evening'),
+    (('--recipe', 'quick', '--lr', 1), 'a recipe decides on --lr itself'),
+    (('--recipe', 'quick', '--minutes', 0), 'minutes is 0.0, expected 0.1'),
+    (('--recipe', 'quick', '--weights', 'none.pth'), 'none.pth are missing')])
 def test_refusals(here, args, words):
     code, out, err = saltid('train', here/'data', '--out', here/'no', *args)
     assert code == 2 and words in err and not (here/'no').exists()

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-ARGS = ['--epochs', '6', '--bs', '8', '--net', 'slim8', '--device', 'cpu', '--precision', 'float32', '--quiet', '--seed', '3']
+ARGS = ['--epochs', '6', '--bs', '8', '--net', 'slim8', '--device', 'cpu', '--precision', 'float32',
+    '--quiet', '--seed', '3']
 ENV = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
 
 def command(*args): return [sys.executable, '-m', 'salt_identification', *map(str, args)]
@@ -16,7 +17,8 @@ def test_kill_and_resume(small, tmp_path):
     from safetensors.torch import load_file
     alone, killed = tmp_path/'alone', tmp_path/'killed'
     subprocess.run(command('train', small, '--out', alone, *ARGS), env=ENV, check=True, capture_output=True)
-    p = subprocess.Popen(command('train', small, '--out', killed, *ARGS), env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    p = subprocess.Popen(command('train', small, '--out', killed, *ARGS), env=ENV, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
     while not (killed/'last.safetensors').exists() and p.poll() is None: time.sleep(.005)
     p.send_signal(signal.SIGKILL); p.wait()
     before = pd.read_csv(killed/'history.csv') if (killed/'history.csv').exists() else []
@@ -37,7 +39,8 @@ def epochs(run): return len(pd.read_csv(run/'history.csv')) if (run/'history.csv
 def folds(survey, out):
     "Begin to train two folds side by side, without the `if __name__ == '__main__'` that multiprocessing wants"
     code = f'from salt_identification.learner import train_folds\ntrain_folds({str(survey)!r}, {str(out)!r}, jobs=2, **{SETTINGS})'
-    return subprocess.Popen([sys.executable, '-c', code], env=ENV, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen([sys.executable, '-c', code], env=ENV, text=True, stderr=subprocess.PIPE,
+        start_new_session=True)
 
 @pytest.fixture
 def one_thread():

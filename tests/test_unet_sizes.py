@@ -14,7 +14,8 @@ def sizes(seed, n):
 NETS = [lambda: Unet34(n_in=1), lambda: Unet34(n_in=4, n_out=3), lambda: Unet('slim8'),
     lambda: Unet('slim12', n_in=2, n_out=4, attention='scse', up='shuffle'),
     lambda: Unet('resnet18', up='transpose', full_res=True), lambda: Unet('resnet50', attention='self', convs=1),
-    lambda: Unet('slim8', n_out=3, hypercolumn=True, deep=True, coords=True), lambda: Unet('resnet18', full_res=True, hypercolumn=True, zoom=1.5)]
+    lambda: Unet('slim8', n_out=3, hypercolumn=True, deep=True, coords=True),
+    lambda: Unet('resnet18', full_res=True, hypercolumn=True, zoom=1.5)]
 
 FAMILIES = ('resnet10t', 'efficientnet_b0', 'tf_efficientnet_lite0', 'mobilenetv3_small_050', 'convnext_atto',
     'regnetx_002', 'hrnet_w18_small', 'densenet121', 'vgg11_bn', 'dla34', 'mobilevit_xxs', 'fastvit_t8', 'pvt_v2_b0')
@@ -137,7 +138,8 @@ def test_heads_of_steps_learn_and_stay_silent(tmp_path):
     from salt_identification.synth import synth_survey
     from salt_identification.training import DeepSupervision
     survey, run = synth_survey(tmp_path/'survey', n=80, n_test=2, seed=1, size=48), tmp_path/'run'
-    args = dict(bs=8, net='slim8', deep=True, hypercolumn=True, quiet=True, device='cpu', precision='float32', ema=0., lr=1e-2)
+    args = dict(bs=8, net='slim8', deep=True, hypercolumn=True, quiet=True, device='cpu', precision='float32',
+        ema=0., lr=1e-2)
     learn = train_run(survey, run, steps=80, cbs=[DeepSupervision(presence=1.)], **args)
     assert learn.model.deep.given is None and sum(isinstance(c, DeepSupervision) for c in learn.cbs) == 1
     said = {}
@@ -145,7 +147,8 @@ def test_heads_of_steps_learn_and_stay_silent(tmp_path):
         learn.model.train()
         with torch.no_grad(): learn.model(x.as_subclass(torch.Tensor))
         presence, _, _ = learn.model.deep.given
-        said.setdefault('salt', []).append(presence[:,0][y.flatten(1).any(1)]); said.setdefault('rock', []).append(presence[:,0][~y.flatten(1).any(1)])
+        said.setdefault('salt', []).append(presence[:,0][y.flatten(1).any(1)])
+        said.setdefault('rock', []).append(presence[:,0][~y.flatten(1).any(1)])
     salt, rock = (torch.cat(said[k]).mean() for k in ('salt', 'rock'))
     assert salt > rock
     again = load_run(run, device='cpu').model

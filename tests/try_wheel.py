@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIGHT = ['numpy', 'pandas', 'pillow', 'scikit-image', 'matplotlib', 'fastcore', 'tomli', 'safetensors']
 TRIES = [['-c', 'import salt_identification as s, importlib.resources as r; assert (r.files("salt_identification")/"py.typed").is_file() and (r.files("salt_identification")/"recipes"/"hour.toml").is_file(); print(s.__version__)'],
     ['-m', 'salt_identification', '--help'], ['-m', 'salt_identification', '--version'],
-    ['-c', 'from salt_identification.rle import rle_decode, rle_encode; import numpy as np; m = np.eye(5); assert (rle_decode(rle_encode(m), (5,5)) == m).all()'],
+    ['-c', 'from salt_identification.rle import rle_decode, rle_encode; import numpy as np; m = np.eye(5); '
+    'assert (rle_decode(rle_encode(m), (5,5)) == m).all()'],
     ['-m', 'salt_identification', 'synth', 'DATA', '--n', '12', '--quiet']]
 
 def run(*cmd, cwd=ROOT):
@@ -22,7 +23,8 @@ def run(*cmd, cwd=ROOT):
 def main(pythons):
     with tempfile.TemporaryDirectory() as d:
         d = Path(d)
-        run(sys.executable, '-m', 'venv', d/'build'); run(d/'build'/'bin'/'python', '-m', 'pip', 'install', '-q', 'build')
+        run(sys.executable, '-m', 'venv', d/'build')
+        run(d/'build'/'bin'/'python', '-m', 'pip', 'install', '-q', 'build')
         run(d/'build'/'bin'/'python', '-m', 'build', '-o', d/'dist', ROOT)
         wheel, sdist = next((d/'dist').glob('*.whl')), next((d/'dist').glob('*.tar.gz'))
         print(f'{wheel.name} {wheel.stat().st_size//1024} KB, {sdist.name} {sdist.stat().st_size//1024} KB')
