@@ -832,10 +832,12 @@ def main(
     if args is None: return 2
     warnings.filterwarnings('ignore', category=FutureWarning)
     try:
-        from salt_identification.files import SaltError
+        from salt_identification.files import SaltError, is_out_of_memory
         try: code = args.fn(args)
         except SaltError as e: _say(f'saltid: {e}'); return 2
-        except MemoryError: _say('saltid: out of memory; use a smaller --bs, or fewer tiles'); return 2
+        except Exception as e:
+            if not is_out_of_memory(e): raise
+            _say('saltid: out of memory; use a smaller --bs, or fewer tiles'); return 2
         sys.stdout.flush()
         return code
     except KeyboardInterrupt: _say(f'\nsaltid: stopped; {_how_on(args)}'); return 130

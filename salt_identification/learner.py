@@ -35,14 +35,14 @@ from torch import nn
 from . import __version__
 from .augment import PadCrop
 from .data import SaltDataLoaders, salt_dataloaders, to_input
-from .files import (SaltError, check_new, check_range, check_whole, new_file, new_folder,
-    read_json, sweep, write_json)
+from .files import (SaltError, check_inputs, check_new, check_range, check_whole, is_out_of_memory,
+    new_file, new_folder, read_json, sweep, write_json)
 from .losses import LOSSES, loss_spec, make_loss
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
-from .tiles import Survey, Tiles, as_survey
+from .tiles import Survey, Tiles, as_survey, free_memory
 from .training import (EMA, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock, autocast,
-    bf16_slow, fastest_precision, find_ema, pack_state, part_of, plan_minutes, plan_steps, precision_cbs,
+    bf16_slow, evaluating, fastest_precision, find_cb, pack_state, part_of, plan_minutes, plan_steps, precision_cbs,
     read_numbers, read_state, schedule, shortest_time, silent, state_kept, unpack_state, write_state)
 from .unet import Unet, Unet34, param_groups
 
@@ -107,7 +107,7 @@ def _release(self:SaltLearner, more=()):
     "Take back whatever a callback has changed for a time"
     for cb in L(self.cbs) + L(more):
         if isinstance(cb, Callback) and hasattr(cb, 'release'): cb.release()
-    if ema := find_ema(self): ema.live = None # no training is on
+    if ema := find_cb(self, EMA): ema.live = None # no training is on
 
 @patch
 def fit(self:SaltLearner,
@@ -163,10 +163,9 @@ def forward(self:SaltLearner,
     x:torch.Tensor # (B,C,H,W), normalised
 )->torch.Tensor: # (B,n,H,W) logits, float32, on the learner's device
     "Run the net on a batch for prediction"
-    ema = find_ema(self)
+    ema = find_cb(self, EMA)
     if ema and ema.live is None: ema.show()
-    self.model.eval()
-    with torch.inference_mode(), autocast(self.precision, self.device):
+    with evaluating([self.model]), torch.inference_mode(), autocast(self.precision, self.device):
         return self.model(x.to(self.device, memory_format=torch.channels_last)).float()
 
 # %% ../nbs/08_learner.ipynb #8530477f
@@ -369,14 +368,16 @@ def is_stopped(
     state = Path(run)/'last.safetensors'
     return state.exists() and not read_numbers(state).get('finished')
 
-def _check_out(out, overwrite):
-    "Say it if a run cannot be put at `out`"
+def _check_out(out, overwrite, *read):
+    "Say it if a run cannot be put at `out`, or if something that is `read` lies there"
     if not overwrite and is_stopped(out):
         raise SaltError(f'{out} was stopped before its end; go on with: saltid resume {out}; '
             'or pass --overwrite (overwrite=True), or name another')
     check_new(out, overwrite)
-    if not out.exists() or out.is_dir() and not any(out.iterdir()) or (out/'config.json').exists(): return
-    raise SaltError(f'{out} is no run, and only a run is overwritten; name another folder, or clear it yourself')
+    is_free = not out.exists() or out.is_dir() and not any(out.iterdir())
+    if not is_free and not (out/'config.json').exists():
+        raise SaltError(f'{out} is no run, and only a run is overwritten; name another folder, or clear it yourself')
+    check_inputs(read, out)
 
 # %% ../nbs/08_learner.ipynb #df0dfa56
 def _versions():
@@ -422,7 +423,7 @@ def averaged(
     learn:Learner # The learner
 )->dict: # name -> tensor
     "The weights to predict with: the averaged ones where there are such"
-    ema = find_ema(learn)
+    ema = find_cb(learn, EMA)
     state = {**learn.model.state_dict(), **(ema.mean if ema and ema.mean else {})}
     return {k: v.detach().clone().contiguous() for k, v in state.items()}
 
@@ -693,7 +694,7 @@ def _pixels_key(tiles):
 def _config(learn, train, parts):
     "All settings of a run, as JSON can say them; `train` are those of its course, `parts` what the user gave"
     clip = getattr(getattr(learn, 'gradient_clip', None), 'max_norm', 0)
-    opts = dict(lr=learn.lr, wd=learn.wd, ema=getattr(find_ema(learn), 'decay', 0), clip=clip)
+    opts = dict(lr=learn.lr, wd=learn.wd, ema=getattr(find_cb(learn, EMA), 'decay', 0), clip=clip)
     survey, weights = learn.dls.survey, _source(parts.get('weights') or parts.get('pretrained'))
     where = dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, tiles=len(survey.train))
     where |= dict(size=list(survey.size), held_out=_tiles_key(learn.dls.valid_tiles.ids),
@@ -781,9 +782,10 @@ def train_run(
     "Train on a survey and keep the run in a folder"
     start, out, parts = time.monotonic(), Path(out), dict(net=net, tfms=tfms, **kwargs)
     train = _length(minutes, epochs, steps) | _course(seed, cycles, encoder_rate, patience, tfms, keep)
-    _check_out(out, overwrite)
+    survey = as_survey(survey)
+    _check_out(out, overwrite, survey.path, kwargs.get('weights'))
     data = dict(fold=fold, n_folds=n_folds, grouped=grouped, leave_out=leave_out, bs=bs, n_in=n_in, seed=seed)
-    learn = _new_learner(as_survey(survey), check_device(device), data, **parts)
+    learn = _new_learner(survey, check_device(device), data, **parts)
     config = _config(learn, train, parts)
     new_run(out, config, overwrite)
     return _begin(learn, out, config, start, quiet)
@@ -973,7 +975,7 @@ def repeat_run(
     "Train a run again, step by step, as it was trained before"
     start, run, out, device = time.monotonic(), Path(run), Path(out), check_device(device)
     config, plan = read_config(run), _final_plan(run)
-    _check_out(out, overwrite)
+    _check_out(out, overwrite, run, survey_of(config, survey).path, config['weights'])
     _check_own(config, run, own, call='repeat_run')
     with use_threads(config['train'].get('threads')):
         learn = _fresh(config, run, survey, device, same=True, **own)
@@ -989,7 +991,7 @@ def run_folders(
     path = Path(path)
     if (path/'config.json').exists(): return [path]
     natural = lambda p: [int(t) if t.isdigit() else t for t in re.split(r'(\d+)', p.name)] # fold2 before fold10
-    found = sorted((p.parent for p in path.glob('*/config.json')), key=natural) if path.is_dir() else []
+    found = sorted((p.parent for p in path.glob('[!.]*/config.json')), key=natural) if path.is_dir() else []
     if not found: raise SaltError(f'no run at {path}; check the path, or train first: saltid train DATA --out {path}')
     return found
 
@@ -1021,7 +1023,7 @@ def _line_of(run):
 def _every_run(path):
     "The runs at `path`, and those in the folders in it, such as recipes"
     path = Path(path)
-    inner = [] if (path/'config.json').exists() else sorted(p.parent for p in path.glob('*/*/config.json'))
+    inner = [] if (path/'config.json').exists() else sorted(p.parent for p in path.glob('[!.]*/[!.]*/config.json'))
     try: return [*run_folders(path), *inner]
     except SaltError:
         if not inner: raise
@@ -1135,9 +1137,9 @@ def _untold(given):
     return [k for k, v in given.items() if not _told(v) or named.get(k)]
 
 # %% ../nbs/08_learner.ipynb #cc8ed988
-def _jobs(jobs, n, minutes, given):
-    "How many of `n` runs are trained at a time, if `jobs` was asked for"
-    odd = _untold(given)
+def _jobs(jobs, n, minutes, given, kind=Survey):
+    "How many of `n` runs are trained at a time, if `jobs` was asked for; `kind` is the survey's class"
+    odd = ['survey']*(kind is not Survey) + _untold(given)
     if jobs is None:
         on_cpu = check_device(given.get('device')).type == 'cpu'
         alone = odd or not on_cpu or not sys.executable or minutes and minutes < n/2
@@ -1168,6 +1170,13 @@ def _minutes_left(minutes, seconds):
     "What is left of `minutes` after some seconds; None for a run that has none"
     return minutes and max(.05, round(minutes - seconds/60, 3))
 
+def _told_survey(job):
+    "The survey of a job, which the process reads for itself; its pixels must be those that the job was made of"
+    survey = Survey(**job['survey'])
+    if _pixels_key(survey.train) == job['pixels']: return survey
+    raise SaltError(f'survey {survey.path} is another in memory than on disk, and a process of its own reads the disk; '
+        'pass jobs=1')
+
 def _work(job):
     "Do a job in a process of its own; the code to end it with"
     _lifeline()
@@ -1175,10 +1184,12 @@ def _work(job):
     if job['tty']: sys.stderr.isatty = lambda: True
     how = {k: job[k] for k in ('fold', 'folds', 'overwrite', 'given')}
     minutes = _minutes_left(job['minutes'], min(max(time.time() - job['sent'], 0), 60) + 2)
-    try: return _train_fold(Survey(**job['survey']), Path(job['run']), minutes, **how)
+    try: return _train_fold(_told_survey(job), Path(job['run']), minutes, **how)
     except KeyboardInterrupt: return 130
     except SaltError as e: said = str(e)
-    except MemoryError: said = 'there is not enough memory; pass jobs=1, or a smaller bs'
+    except Exception as e:
+        if not is_out_of_memory(e): raise
+        said = 'there is not enough memory; pass jobs=1, or a smaller bs'
     Path(job['said']).write_text(said, encoding='utf-8')
     return 2
 
@@ -1264,20 +1275,24 @@ def _side_by_side(todo, k, quiet, line=_BEGIN):
         finally: _let_go(running)
 
 # %% ../nbs/08_learner.ipynb #d77f65fd
-def _job(survey, run, **how):
-    "What a process that trains the run of a fold is told; `how` is for `_train_fold`, and its `threads`"
-    where = dict(path=survey.path, skip_bad=survey.skip_bad, memory=survey.memory)
-    return dict(run=run, survey=where, tty=sys.stderr.isatty(), **how)
+def _job(survey, run, k, **how):
+    "What one of `k` processes that trains the run of a fold is told; `how` is for `_train_fold`, and its `threads`"
+    memory = (free_memory()//2 if survey.memory is None else survey.memory)//k
+    where = dict(path=survey.path, skip_bad=survey.skip_bad, memory=memory)
+    return dict(run=run, survey=where, pixels=_pixels_key(survey.train), tty=sys.stderr.isatty(), **how)
 
 # %% ../nbs/08_learner.ipynb #9ff650a7
 def _train_apart(survey, runs, k, minutes, overwrite, given, changes, **kwargs):
     "Train those of `runs` that are not finished, each in a process of its own, `k` at a time"
-    todo, start = [i for i, run in enumerate(runs) if overwrite or not _is_finished(run)], time.monotonic()
-    if todo: survey_groups(survey) if given.get('grouped', True) else survey.train
+    start, given = time.monotonic(), [given | c for c in changes]
+    done = [i for i, run in enumerate(runs) if not overwrite and _is_finished(run)]
+    for i in done: _train_fold(survey, runs[i], None, i, kwargs['folds'], False, given[i])
+    todo = [i for i in range(len(runs)) if i not in done]
+    if todo: survey_groups(survey) if given[0].get('grouped', True) else survey.train
     minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
     how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, threads=max(1, cores()//k))
-    _side_by_side([_job(survey, runs[i], fold=i, given=given | changes[i], **how) for i in todo], k,
-        given.get('quiet', False))
+    _side_by_side([_job(survey, runs[i], k, fold=i, given=given[i], **how) for i in todo], k,
+        given[0].get('quiet', False))
 
 # %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(
@@ -1298,7 +1313,7 @@ def train_folds(
     else: check_range('minutes', minutes, .05*n, 100_000)
     runs, changes = [out/f'fold{i}' for i in range(n)], list(islice(cycle(turns or [{}]), n))
     if overwrite: _check_left(out, runs)
-    k = min(_jobs(jobs, n, minutes, kwargs | c) for c in changes)
+    k = min(_jobs(jobs, n, minutes, kwargs | c, type(survey)) for c in changes)
     for run, change in zip(runs, changes):
         if (run/'config.json').exists() and not overwrite: _check_fold(run, folds, kwargs | change, len(survey.train))
     if k > 1: _train_apart(survey, runs, k, minutes, overwrite, kwargs, changes, folds=folds)

@@ -6,7 +6,8 @@
 __all__ = ['THRESHOLDS', 'MIN_AREAS', 'LEVELS', 'SHARPNESSES', 'SHIFTS', 'tile_counts', 'tile_iou', 'miou', 'iou', 'dice',
            'pixel_accuracy', 'threshold_precision', 'tile_precision', 'mean_precision', 'decide', 'SaltMetric',
            'MeanPrecision', 'MIoU', 'DiceScore', 'PixelAccuracy', 'MiouCallback', 'as_probs', 'Cut', 'areas_above',
-           'best_cut', 'ExpectedCut', 'expected_cut', 'CrossCut', 'cross_cut', 'score_interval', 'paired_difference']
+           'best_cut', 'ExpectedCut', 'expected_cut', 'real_groups', 'CrossCut', 'cross_cut', 'score_interval',
+           'paired_difference']
 
 # %% ../nbs/07_metrics.ipynb #ba43cfc6
 import math
@@ -460,6 +461,13 @@ def _numbered(groups, n):
     if len(groups) != n:
         raise SaltError(f'there are {len(groups)} groups for {n} tiles; give each tile the group it is in')
     return groups
+
+# %% ../nbs/07_metrics.ipynb #495a7bb4
+def real_groups(
+    groups # (N,) numbers, equal for tiles that touch; or None
+): # The same; None if there are no two different ones
+    "Give back groups that tell tiles apart, or None: each tile for itself"
+    return groups if groups is not None and len(np.unique(groups)) > 1 else None
 
 # %% ../nbs/07_metrics.ipynb #1a67c28a
 def _deal_parts(groups, n, seed):

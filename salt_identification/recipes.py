@@ -21,10 +21,12 @@ import torch
 from . import __version__
 from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
 from .data import salt_dataloaders
-from .files import SaltError, check_range, check_whole, new_folder, read_json, write_json
+from salt_identification.files import (SaltError, check_inputs, check_range, check_whole, new_folder, read_json,
+    write_json)
 from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, plan_jobs,
     salt_learner, survey_of, train_folds, train_run, unseen_tiles, use_threads)
-from .metrics import ExpectedCut, best_cut, cross_cut, score_interval, tile_precision
+from salt_identification.metrics import (ExpectedCut, best_cut, cross_cut, real_groups, score_interval,
+    tile_precision)
 from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
 from .tiles import as_survey
@@ -301,11 +303,13 @@ class Estimate:
     sharpness:float|None=None # With `shift`: of the `ExpectedCut` that cuts better than threshold and smallest area
     shift:float|None=None
     gain:float=0. # What the mean of all nets gains over one of them, as unlabelled tiles show it
+    one_group:bool=False # All held-out tiles belong together, so the truth may lie further off
 
     def __repr__(self):
         gain = f', and {self.gain:.3f} more for the mean of all nets' if self.gain else ''
+        kin = '; all of them belong together, so the truth may lie further off' if self.one_group else ''
         return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} '
-            f'tiles are graded (95 %); measured on {self.tiles} tiles that no net had seen{gain}')
+            f'tiles are graded (95 %); measured on {self.tiles} tiles that no net had seen{gain}{kin}')
 
 # %% ../nbs/10a_recipes.ipynb #a4b88fed
 def _interval(scores, groups, graded):
@@ -339,11 +343,13 @@ def estimate_score(
     where # (N,) int, their places among the labelled tiles
 )->Estimate: # With the cut to use
     "Estimate the score of a submission from held-out predictions"
-    masks, groups = survey.train.masks[where], survey_groups(survey)[where]
+    masks, kin = survey.train.masks[where], survey_groups(survey)[where]
+    groups = real_groups(kin)
     scores, cut = _judge(probs, masks, groups)
     low, high, graded = _interval(scores, groups, len(survey.test_ids) or len(survey.train))
     nothing = float(tile_precision(np.zeros_like(masks), masks, max(1, probs.shape[1])).mean())
-    return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey), **cut)
+    return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey),
+        one_group=groups is None and len(masks) > 1, **cut)
 
 # %% ../nbs/10a_recipes.ipynb #ed2511b7
 def averaging_gain(
@@ -355,7 +361,8 @@ def averaging_gain(
     if k < 3: return 0.
     masks, total, classes = [to_masks(p) for p in maps], sum(maps), max(1, maps[0].shape[1])
     agree = lambda a, b: float(tile_precision(a, b, classes).mean())
-    rest = [agree(to_masks((total - p)/(k - 1)), m) for p, m in zip(maps, masks)]
+    others = lambda p: np.clip((total - p)/(k - 1), 0, 1) # in float32 it may come out as 1.0000001
+    rest = [agree(to_masks(others(p)), m) for p, m in zip(maps, masks)]
     alone = [agree(a, b) for i, a in enumerate(masks) for j, b in enumerate(masks) if i != j]
     return (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1))
 
@@ -507,12 +514,9 @@ def _begin(out, settings, overwrite, plan):
     return config
 
 # %% ../nbs/10a_recipes.ipynb #ac49dd5d
-def _cook(survey, out, config, start, device, quiet):
-    "Plan, train, judge, predict: whatever is not done yet"
+def _cook(survey, out, config, device, quiet):
+    "Train, judge, predict: whatever is not done yet"
     say = _say(quiet)
-    if 'plan' not in config:
-        config = _choose(survey, config, start, device)
-        write_json(out/'recipe.json', config, overwrite=True)
     plan, speed = config['plan'], config['speed']
     if config.get('late_minutes', 0) > .1:
         say(f'this will take some {config["late_minutes"]:.1f} minutes longer than that; there is much to predict')
@@ -542,11 +546,12 @@ def run_recipe(
     start, out = time.monotonic(), Path(out)
     settings = _settings(recipe, minutes, weights, net, check_whole('seed', seed, 0, 2**31))
     survey, device = as_survey(survey), check_device(device)
+    check_inputs([survey.path, settings['args'].get('weights')], out)
     if survey.test_ids: survey.test
     settings |= dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad)
     _say(quiet)(_titled(settings))
-    return _cook(survey, out, _begin(out, settings, overwrite, lambda s: _choose(survey, s, start, device)),
-        start, device, quiet)
+    config = _begin(out, settings, overwrite, lambda s: _choose(survey, s, start, device))
+    return _cook(survey, out, config, device, quiet)
 
 # %% ../nbs/10a_recipes.ipynb #a8f61792
 def resume_recipe(
@@ -561,7 +566,7 @@ def resume_recipe(
     config = read_json(out/'recipe.json')
     _say(quiet)(_titled(config))
     survey = survey_of(config, survey)
-    found = _cook(survey, out, config, start, check_device(device), quiet)
+    found = _cook(survey, out, config, check_device(device), quiet)
     write_json(out/'recipe.json', read_json(out/'recipe.json') | dict(survey=str(survey.path.resolve())),
         overwrite=True)
     return found

@@ -20,7 +20,7 @@ from . import __version__
 from .files import SaltError, new_file, read_json
 from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
     unseen_tiles)
-from .metrics import best_cut, paired_difference, score_interval, tile_precision
+from .metrics import best_cut, paired_difference, real_groups, score_interval, tile_precision
 from .neighbours import survey_groups
 from .submission import find_cut, to_masks
 from .tiles import Tiles, as_survey, show_tiles
@@ -74,7 +74,7 @@ def write_page(
     "Write text and pictures as one HTML file"
     body, last = [_head(escape(title))], title
     for p in parts:
-        if isinstance(p, str): last = p.splitlines()[-1]
+        if isinstance(p, str) and not isinstance(p, Html): last = (p.splitlines() or [last])[-1]
         body.append(_body(p, last))
     with new_file(path, overwrite) as f: f.write_text('\n'.join([*body, '</html>\n']), encoding='utf-8')
     return Path(path)
@@ -108,7 +108,7 @@ class HeldOut:
 @patch
 def _own_groups(self:HeldOut, at=slice(None)):
     "Groups of tiles that touch; None where there are no two of them, so that each tile stands for itself"
-    return None if self.groups is None or len(np.unique(self.groups[at])) < 2 else self.groups[at]
+    return None if self.groups is None else real_groups(self.groups[at])
 
 @patch
 def halves(self:HeldOut)->np.ndarray: # (N,) 0 or 1
@@ -239,7 +239,7 @@ def _outcome(run, seen):
 # %% ../nbs/10b_report.ipynb #aa07be79
 def _settings(runs):
     "A table of what was trained on what"
-    c, t = read_config(runs[0]), list_runs(Path(runs[0]).parent if len(runs) > 1 else runs[0])
+    c, t = read_config(runs[0]), pd.concat([list_runs(r) for r in runs])
     net = c['net']['config']
     rows = dict(survey=c['survey'], tiles=f'{c["tiles"]} labelled, {c["size"][0]} x {c["size"][1]} pixels',
         nets=len(runs), folds=f'{", ".join(str(f) for f in t["fold"])} of {c["data"]["n_folds"]}, '
@@ -289,7 +289,7 @@ def _doubts(seen):
         f'with a temperature ({T[0]:.2f} and {T[1]:.2f}, each fitted on one half of the tiles and used on the other) '
         f'{ece(after, y):.4f}.</p>')
     curves = {'as the net says it': reliability(p, y), 'with the temperature': reliability(after, y)}
-    yield plot_reliability(curves).figure
+    yield Html(_picture(plot_reliability(curves).figure, f'Reliability: {" and ".join(curves)}'))
     rows = [(f'{100*s:.0f} %', f'{100*caught(doubt, lost, s):.0f} %', f'{100*caught(lost, lost, s):.0f} %')
         for s in (.05, .1, .2, .3)]
     yield Html('<h2>If a person looks at the most doubtful tiles</h2>')

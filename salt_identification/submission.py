@@ -104,6 +104,13 @@ def _write_rles(f, ids, rles, path):
     if back['id'].tolist() == list(ids) and back['rle_mask'].tolist() == list(rles): return
     raise SaltError(f'{path} did not read back as it was written; is an id odd?')
 
+# %% ../nbs/10_submission.ipynb #9f1def46
+def _check_blanks(ids):
+    "A table does not keep the blanks around an id"
+    odd = next((i for i in ids if i != i.strip()), None)
+    if odd is None: return
+    raise SaltError(f'tile {odd!r} begins or ends with a blank, which a table does not keep; rename its file')
+
 # %% ../nbs/10_submission.ipynb #21dc9ebf
 def _check_pairs(ids, masks):
     "One mask an id"
@@ -376,10 +383,10 @@ def _check_read(survey, runs, path, is_folder=False):
     "What is written to `path` replaces nothing that is read, and does not change how the survey is read"
     tables = [survey.path/f'{t}.csv' for t in ('train', 'depths', 'groups', 'sample_submission')]
     check_inputs([*_read_from(survey), *_run_paths(runs), *tables], path)
-    bare = any(s and s.path == survey.path for s in survey.sources.values())
-    if is_folder and bare and survey.path.resolve() in Path(path).resolve().parents:
-        raise SaltError(f'{path} lies in the folder of the pictures, {survey.path}, '
-            'and would be read along with them; name a folder elsewhere')
+    if not is_folder: return
+    around = [s.path for s in survey.sources.values() if s and s.path.resolve() in Path(path).resolve().parents]
+    if around: raise SaltError(f'{path} lies in a folder of pictures, {around[0]}, '
+        'and would be read along with them; name a folder elsewhere')
 
 # %% ../nbs/10_submission.ipynb #f81fdfd0
 def _views(runs, tta):
@@ -487,6 +494,7 @@ def predict_submission(
     survey = as_survey(survey)
     for p in filter(None, (out, masks, maps, uncertainty)): _check_read(survey, runs, p, p in (masks, maps))
     _check_outputs(out, masks, maps, overwrite, uncertainty)
+    if out or uncertainty: _check_blanks(survey.test_ids)
     tta = _views(runs, tta)
     dtype = _map_type(maps_type, tta, bs)
     learners, cut = _load(runs, device, out or uncertainty, threshold, min_area, loader)

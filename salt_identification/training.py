@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['silent', 'shortest_time', 'autocast', 'bf16_slow', 'fastest_precision', 'CPUAutocast', 'GPUAutocast', 'precision_cbs',
-           'EMA', 'LossProgress', 'class_shares', 'DeepSupervision', 'part_of', 'find_ema', 'pack_state', 'same_state',
-           'unpack_state', 'state_kept', 'write_state', 'read_numbers', 'read_state', 'Plan', 'plan_steps',
-           'plan_minutes', 'replan', 'PlanClock', 'EpochStop', 'cosine_cycles', 'schedule']
+           'EMA', 'LossProgress', 'class_shares', 'DeepSupervision', 'part_of', 'find_cb', 'pack_state', 'same_state',
+           'unpack_state', 'state_kept', 'evaluating', 'write_state', 'read_numbers', 'read_state', 'Plan',
+           'plan_steps', 'plan_minutes', 'replan', 'PlanClock', 'EpochStop', 'cosine_cycles', 'schedule']
 
 # %% ../nbs/07a_training.ipynb #0de9b4a5
 import copy, json, math, time
@@ -185,6 +185,11 @@ def before_train(self:EMA):
     device = next(self.model.parameters()).device
     self.mean = {k: v.to(device) for k, v in self.mean.items()}
 
+@patch
+def after_cancel_train(self:EMA):
+    "An epoch of no step has been cancelled before this callback was asked"
+    self.before_train()
+
 # %% ../nbs/07a_training.ipynb #8edbf7ab
 @patch
 def after_batch(self:EMA):
@@ -239,6 +244,7 @@ class LossProgress(Callback):
     first_epoch, known, fitting, fitted = 0, None, False, False
     def before_fit(self): self.fitting = False
     def before_train(self): self.fitting = True
+    def after_cancel_train(self): self.before_train() # of an epoch that has no step left
     def before_epoch(self): self.known = self.loss_func
     def before_batch(self):
         loss = next((l for l in (self.loss_func, self.known) if hasattr(l, 'progress')), None)
@@ -326,20 +332,17 @@ def part_of(
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 # %% ../nbs/07a_training.ipynb #898420b1
-def find_ema(
-    learn # A learner
-)->EMA: # Or None
-    "The `EMA` of a learner"
-    return next((c for c in learn.cbs if isinstance(c, EMA)), None)
+def find_cb(
+    learn, # A learner
+    kind:type # Class of the callback
+)->Callback: # Or None
+    "The first callback of a kind that a learner has"
+    return next((c for c in learn.cbs if isinstance(c, kind)), None)
 
 # %% ../nbs/07a_training.ipynb #d4d014c1
-def _half(learn):
-    "The `GPUAutocast` of a learner, or None"
-    return next((c for c in learn.cbs if isinstance(c, GPUAutocast)), None)
-
 def _scale(learn):
     "The factor of the loss, if there is one, as a dict"
-    half = _half(learn)
+    half = find_cb(learn, GPUAutocast)
     return dict(scale=half.scale) if half and half.scale else {}
 
 # %% ../nbs/07a_training.ipynb #184260fc
@@ -347,7 +350,7 @@ def pack_state(
     learn:Learner # The learner
 )->tuple: # (dict of tensors, dict of numbers for JSON)
     "Take down all that training depends on"
-    ema, position = find_ema(learn), getattr(learn.dls.train, 'position', 0)
+    ema, position = find_cb(learn, EMA), getattr(learn.dls.train, 'position', 0)
     net = {f'net.{k}': v for k, v in learn.model.state_dict().items()}
     if ema and ema.raw: net |= {f'net.{k}': v for k, v in ema.raw.items()}
     mean = {f'ema.{k}': v for k, v in ema.mean.items()} if ema and ema.mean else {}
@@ -373,9 +376,10 @@ def unpack_state(
     "Give a learner its state back"
     if any(isinstance(c, ChannelsLast) for c in learn.cbs): learn.model.to(memory_format=torch.channels_last)
     learn.model.load_state_dict(part_of(tensors, 'net.'))
-    ema = find_ema(learn)
+    ema = find_cb(learn, EMA)
     if ema: ema.mean, ema.raw, ema.steps = part_of(tensors, 'ema.') or None, None, numbers['ema_steps']
-    if 'scale' in numbers and _half(learn): _half(learn).scale = numbers['scale']
+    half = find_cb(learn, GPUAutocast)
+    if half and 'scale' in numbers: half.scale = numbers['scale']
     if numbers['groups']:
         if not learn.opt: learn.create_opt()
         opt = {k: v for k, v in tensors.items() if k.startswith('opt.')}
@@ -384,18 +388,38 @@ def unpack_state(
     torch.set_rng_state(tensors['rng'].cpu())
 
 # %% ../nbs/07a_training.ipynb #51a56d6c
+def _asked(learn):
+    "(object, name, value) of all by which the loss knows how far training is"
+    loss, told = learn.loss_func, find_cb(learn, LossProgress)
+    names = [(loss, n) for n in ('progress', 'epoch') if hasattr(loss, n)] + [(told, 'fitted')]*bool(told)
+    return [(o, n, getattr(o, n)) for o, n in names]
+
 @contextmanager
 def state_kept(
     learn:Learner # The learner
 ):
     "Whatever is trained inside, `learn` is afterwards as it was before"
-    had_opt, steps = learn.opt is not None, learn.dls.train.steps
+    had_opt, steps, asked = learn.opt is not None, learn.dls.train.steps, _asked(learn)
     state = pack_state(learn)
     try: yield
     finally:
         if not had_opt: learn.opt = None
         unpack_state(learn, *state)
         learn.dls.train.steps = steps
+        for o, n, v in asked: setattr(o, n, v)
+
+# %% ../nbs/07a_training.ipynb #45c8188c
+@contextmanager
+def evaluating(
+    nets # Modules
+):
+    "Nets in evaluation mode, and afterwards each of their layers as it was"
+    was = [(m, m.training) for net in nets for m in net.modules()]
+    try:
+        for net in nets: net.eval()
+        yield
+    finally:
+        for m, training in was: m.training = training
 
 # %% ../nbs/07a_training.ipynb #b4141512
 def write_state(

@@ -8,7 +8,6 @@ __all__ = ['TTA_VIEWS', 'MAP_TYPES', 'make_views', 'Maps', 'TTAPredictor', 'pred
 
 # %% ../nbs/09_tta.ipynb #a6fb7f49
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -24,6 +23,7 @@ from .data import SaltDataLoaders, to_input
 from .files import SaltError, check_range, check_room, new_folder, read_json, write_json
 from .learner import SaltLearner, load_run, read_config, run_folders
 from .tiles import Tiles, as_survey
+from .training import evaluating
 
 # %% ../nbs/09_tta.ipynb #298a1492
 TTA_VIEWS = dict(none=(0,), flip=(0, 1), wide=(0, 1, FarView(0), FarView(1)), dihedral=tuple(range(8)))
@@ -60,17 +60,6 @@ def _mean_std(answers):
         mean = mean + before/n
         squares = squares + before*(p - mean)
     return mean, (squares/n).sqrt()
-
-# %% ../nbs/09_tta.ipynb #8decca7b
-@contextmanager
-def _evaluating(nets):
-    "`nets` in evaluation mode, and afterwards each of their layers as it was"
-    was = [(m, m.training) for net in nets for m in net.modules()]
-    try:
-        for net in nets: net.eval()
-        yield
-    finally:
-        for m, training in was: m.training = training
 
 # %% ../nbs/09_tta.ipynb #601299de
 def _ask(net, x):
@@ -130,7 +119,7 @@ def predict(self:TTAPredictor,
 )->Maps: # `.mean` and `.std`, (N,n_out,H,W) float32 probabilities on the CPU
     "Predict a tensor of tiles, batch by batch"
     if x.ndim != 4: raise SaltError(f'x has shape {tuple(x.shape)}, expected (N,C,H,W); add the missing axes')
-    with _evaluating([n for n, _ in self.nets]):
+    with evaluating([n for n, _ in self.nets]):
         parts = [_mean_std(self._answers(b)) for b in torch.as_tensor(x).split(self.bs)]
     return Maps(*map(torch.cat, zip(*parts)))
 
@@ -161,7 +150,7 @@ def predict_tiles(
     _same_classes(learners)
     asked = [(l, TTAPredictor(l, tta, bs)) for l in learners]
     answers = lambda b: chain.from_iterable(p._answers(to_input(b, l.stats, l.n_in)) for l, p in asked)
-    with _evaluating([l.model for l in learners]):
+    with evaluating([l.model for l in learners]):
         parts = [_mean_std(answers(images[i:i+bs])) for i in range(0, len(images), bs)]
     return Maps(*map(torch.cat, zip(*parts)), ids)
 

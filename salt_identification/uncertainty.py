@@ -254,7 +254,8 @@ def fit_familiar(
     d = f[(np.abs(f - centre) < 6*spread).all(1)] - centre
     inverse = np.linalg.inv(d.T@d/max(1, len(d)) + np.diag((.1*spread)**2))
     far = np.sqrt((((f - centre)@inverse)*(f - centre)).sum(1))
-    return Familiar(centre.tolist(), inverse.tolist(), float(np.quantile(far, .997)), bool(flat.mean() >= .005))
+    limit = float(np.quantile(far, .997)) if len(f) >= 10 else 1e9 # of a few tiles nobody can say what is usual
+    return Familiar(centre.tolist(), inverse.tolist(), limit, bool(flat.mean() >= .005))
 
 # %% ../nbs/09a_uncertainty.ipynb #d1694f8c
 def doubt_table(
