@@ -17,6 +17,7 @@ import torch
 from .data import to_input
 from .files import SaltError, new_folder, read_json, write_json
 from .learner import SaltLearner, load_run, read_config, run_folders
+from .losses import to_probs
 
 # %% ../nbs/10c_export.ipynb #6137b998
 RUNTIMES = dict(onnx=('onnx', 'onnxruntime', 'onnxscript'), openvino=('openvino', 'onnx', 'onnxscript'))
@@ -100,7 +101,7 @@ def _difference(learn, fn, size, n=4):
     "Largest difference of probabilities between torch in float32 and `fn`, on noise"
     x = torch.randn(n, learn.n_in, *size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode(): ours = learn.model.eval()(x)
-    return float(abs(torch.sigmoid(ours) - torch.sigmoid(torch.as_tensor(fn(x.numpy())))).max())
+    return float(abs(to_probs(ours) - to_probs(torch.as_tensor(fn(x.numpy())))).max())
 
 def _check_same(learn, fn, size, most=.01):
     "Say it if another program's net is another net"

@@ -33,11 +33,11 @@ from fastcore.imports import IN_NOTEBOOK
 from torch import nn
 
 from . import __version__
-from .augment import PadCrop
+from .augment import PadCrop, bare_net
 from .data import SaltDataLoaders, salt_dataloaders, to_input
 from .files import (SaltError, check_inputs, check_new, check_range, check_whole, is_out_of_memory,
     new_file, new_folder, read_json, sweep, write_json)
-from .losses import LOSSES, loss_spec, make_loss
+from .losses import LOSSES, loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
 from .tiles import Survey, Tiles, as_survey, free_memory
@@ -178,8 +178,7 @@ def predict(self:SaltLearner,
     if np.ndim(image) != 2:
         raise SaltError(f'image has shape {np.shape(image)}, expected (height, width); `predict_tiles` takes several')
     logits = self.forward(to_input(image, self.stats, self.n_in))
-    probs = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)
-    return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), probs[0].cpu().numpy()
+    return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), to_probs(logits)[0].cpu().numpy()
 
 # %% ../nbs/08_learner.ipynb #da800bbf
 @patch
@@ -245,7 +244,7 @@ ADAMW = partial(Optimiser, opt=partial(torch.optim.AdamW, fused=True))
 # %% ../nbs/08_learner.ipynb #e3f9020f
 def _wants_deep(net, cbs):
     "Has `net` heads on its steps that none of `cbs` cares for?"
-    has = getattr(getattr(net, 'net', net), 'deep', None) is not None
+    has = getattr(bare_net(net), 'deep', None) is not None
     return has and not any(isinstance(c, DeepSupervision) for c in cbs)
 
 def _assemble(dls, net, loss, precision, device, opts, metrics=None, cbs=(), **kwargs):
@@ -323,6 +322,15 @@ def measure_speed(
         valid = shortest_time(lambda: learn.forward(x).cpu(), 1)*len(learn.dls.valid_tiles)/len(x)
     return float(np.diff(watch.times)[1:].mean()), valid*1.2
 
+# %% ../nbs/08_learner.ipynb #3e5386d7
+def _rates(learn, encoder_rate):
+    "The highest learning rate of each group of parameters"
+    groups = len(learn.splitter(learn.model))
+    if groups == 2: return [learn.lr*encoder_rate, learn.lr]
+    if encoder_rate == 1: return [learn.lr]*groups
+    raise SaltError(f'encoder_rate is {encoder_rate:g}, but the net has no part called encoder; '
+        'leave it out (--encoder-rate 1)')
+
 # %% ../nbs/08_learner.ipynb #f0c94bc1
 @patch
 def fit_plan(self:SaltLearner,
@@ -334,8 +342,7 @@ def fit_plan(self:SaltLearner,
 )->Plan: # What was done
     "Train by a plan"
     if clock is None: clock, self.dls.train.position = PlanClock(plan), 0
-    groups = len(self.splitter(self.model))
-    lr = [self.lr*encoder_rate, self.lr] if groups == 2 else [self.lr]*groups
+    lr = _rates(self, encoder_rate)
     self.loss_progress.first_epoch = clock.first_epoch
     course = schedule(lr, cycles)
     last = course['lr'](clock.plan.progress(self.dls.train.position - 1))
@@ -786,6 +793,7 @@ def train_run(
     _check_out(out, overwrite, survey.path, kwargs.get('weights'))
     data = dict(fold=fold, n_folds=n_folds, grouped=grouped, leave_out=leave_out, bs=bs, n_in=n_in, seed=seed)
     learn = _new_learner(survey, check_device(device), data, **parts)
+    _rates(learn, encoder_rate) # or an error, before there is a folder
     config = _config(learn, train, parts)
     new_run(out, config, overwrite)
     return _begin(learn, out, config, start, quiet)

@@ -21,6 +21,7 @@ from fastcore.basics import patch
 from skimage.measure import label
 from skimage.morphology import area_closing
 
+from .augment import bare_net
 from .files import (SaltError, check_inputs, check_new, check_range, check_whole, new_file,
     new_folder, read_json, read_table, write_json)
 from .learner import SaltLearner, load_run, run_folders, unseen_tiles
@@ -351,7 +352,7 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
 # %% ../nbs/10_submission.ipynb #16f9bdd0
 def _check_one_class(learners, out, threshold=None):
     "A submission is for one class, and so is a threshold"
-    n = max(getattr(getattr(l.model, 'net', l.model), 'config', {}).get('n_out') or 1 for l in learners)
+    n = max(getattr(bare_net(l.model), 'config', {}).get('n_out') or 1 for l in learners)
     if out and n > 1: raise SaltError(f'the run has {n} classes, '
         'a submission and the list of doubts are for one; write masks instead (--masks DIR)')
     if threshold is not None and n > 1:

@@ -629,7 +629,6 @@ def mask(self:Survey,
 @patch
 def _read_one(self:Survey, id, masks):
     "(id, image, mask) of a tile, or None if it was left out"
-    if self.depths and id not in self.depths and id in self.skipped: return
     try: return id, self.image(id), self.mask(id) if masks else None
     except SaltError as e: self._bad(id, str(e))
 
@@ -642,6 +641,7 @@ def _z_of(self:Survey, ids):
 @patch
 def _read_some(self:Survey, ids, masks):
     "`Tiles` of those of `ids` that can be used, or None"
+    self.depths # reads the table, and notes which tiles are skipped for want of a depth
     got = [t for t in (self._read_one(id, masks) for id in ids if id not in self.skipped) if t]
     if not got: return
     ids, images, ms = zip(*got)

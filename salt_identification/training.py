@@ -29,7 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save as to_bytes
 from torch import nn
 
-from .augment import pad_to
+from .augment import bare_net, pad_to
 from .files import SaltError, check_range, new_file
 
 # %% ../nbs/07a_training.ipynb #df69b5ee
@@ -295,7 +295,7 @@ class DeepSupervision(Callback):
             'leave one of the two out')
 
     def after_loss(self):
-        net = getattr(self.model, 'net', self.model)
+        net = bare_net(self.model)
         if not self.training or getattr(net, 'deep', None) is None: return
         given, net.deep.given = net.deep.given, None
         self.learn.loss_grad = self.loss_grad + _deep_loss(given, self.y.as_subclass(torch.Tensor),

@@ -18,10 +18,11 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .augment import FarView, View, crop_to, pad_to_multiple
+from .augment import FarView, View, bare_net, crop_to, pad_to_multiple
 from .data import SaltDataLoaders, to_input
 from .files import SaltError, check_range, check_room, new_folder, read_json, write_json
 from .learner import SaltLearner, load_run, read_config, run_folders
+from .losses import to_probs
 from .tiles import Tiles, as_survey
 from .training import evaluating
 
@@ -87,9 +88,6 @@ def _divisor(net):
     if hasattr(net, 'divisor'): return net.divisor
     return 1 if hasattr(net, 'multiple') else 32
 
-# %% ../nbs/09_tta.ipynb #e3927a0c
-def _probs(logits): return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)
-
 # %% ../nbs/09_tta.ipynb #fda80cfa
 class TTAPredictor:
     "Predict with one or several nets from several views"
@@ -110,7 +108,7 @@ def _answers(self:TTAPredictor, x):
     padded = pad_to_multiple(x, self.multiple)
     for _, ask in self.nets:
         for view in self.views:
-            yield crop_to(view.back(_probs(ask(view.forward(padded)))), x.shape[-2:]).cpu()
+            yield crop_to(view.back(to_probs(ask(view.forward(padded)))), x.shape[-2:]).cpu()
 
 # %% ../nbs/09_tta.ipynb #cdd40c93
 @patch
@@ -133,7 +131,7 @@ def _images(tiles):
 # %% ../nbs/09_tta.ipynb #35e004f9
 def _same_classes(learners):
     "Say it if the nets of an ensemble do not speak of the same classes"
-    configs = [getattr(getattr(l.model, 'net', l.model), 'config', {}) for l in learners]
+    configs = [getattr(bare_net(l.model), 'config', {}) for l in learners]
     n = {c['n_out'] for c in configs if 'n_out' in c} # that of a net of one's own is seen when it answers
     if len(n) > 1: raise SaltError(f'the nets have {sorted(map(str, n))} classes; '
         'an ensemble needs the same number in each')

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from .augment import PadCrop, crop_to, pad_to, resize_to
+from .augment import bare_net, crop_to, pad_to, resize_to
 from .files import SaltError, check_range, check_whole
 
 # %% ../nbs/05_unet.ipynb #182bed85
@@ -726,7 +726,7 @@ def param_groups(
     net:nn.Module # A net with an `encoder`, plain or inside `PadCrop`, or any other
 )->list: # [[parameters of the encoder], [the rest]], or all in one group
     "Split a net's parameters for discriminative rates and freezing"
-    if isinstance(net, PadCrop): return param_groups(net.net)
+    net = bare_net(net)
     if not hasattr(net, 'encoder'): return [list(net.parameters())]
     inside = {id(p) for p in net.encoder.parameters()}
     return [list(net.encoder.parameters()), [p for p in net.parameters() if id(p) not in inside]]
@@ -756,7 +756,7 @@ def summary(
     n_in:int|None=None # Channels of the image; None to ask the net's `config`
 )->pd.DataFrame: # stage, shape of its output, parameters
     "Write down the shapes of a net's stages"
-    n_in = n_in or getattr(net.net if isinstance(net, PadCrop) else net, 'config', {}).get('n_in', 1)
+    n_in = n_in or getattr(bare_net(net), 'config', {}).get('n_in', 1)
     names, modules = zip(*_stages(net))
     outs = _outputs(net, modules, next(net.parameters()).new_zeros(1, n_in, *size))
     shapes = [tuple((o[-1] if isinstance(o, (list, tuple)) else o).shape[1:]) for o in outs]
