@@ -23,7 +23,7 @@ from fastcore.basics import patch
 from .augment import tile_tfms
 from .files import SaltError, check_whole
 from .neighbours import survey_groups
-from .tiles import Part, Tiles, as_survey, check_bytes, show_tiles
+from .tiles import Part, Tiles, as_survey, check_bytes, show_tiles, is_sparse
 
 # %% ../nbs/04_data.ipynb #9186e0bc
 def _deal(groups, kinds, order, n, rng):
@@ -137,11 +137,11 @@ def check_classes(
 # %% ../nbs/04_data.ipynb #9beed1d1
 def _channels(tiles):
     "Channels for the classes of the masks, unless most of them are never used"
-    n = tiles.n_classes
-    used = [int(c) for c in np.unique(tiles.masks) if c] if n > 8 else []
-    if n <= 8 or 2*len(used) >= n - 1: return n
-    raise SaltError(f'masks hold the class numbers {", ".join(map(str, used[:4]))}{" ..." if len(used) > 4 else ""}, '
-        f'which asks for {n} channels; save a single class as 0 and 255, several as 1, 2, 3, or pass n_out={n}')
+    n, used = tiles.n_classes, np.unique(tiles.masks).tolist()
+    if not is_sparse(used): return n
+    said = ', '.join(map(str, [k for k in used if k][:4])) + ' ...'*(len(used) > 5)
+    raise SaltError(f'masks hold the class numbers {said}, which asks for {n} channels; '
+        f'save a single class as 0 and 255, several as 1, 2, 3; in Python n_out={n} takes them as they are')
 
 # %% ../nbs/04_data.ipynb #f4d01cda
 class TileDL(TfmdDL):
@@ -335,6 +335,15 @@ def _dress(dls, settings, **attrs):
     for k, v in attrs.items(): setattr(dls, k, v)
     return dls
 
+# %% ../nbs/04_data.ipynb #f9553257
+def _check_left_out(survey):
+    "Something is left to learn from after bad tiles were left out"
+    tiles = survey.train # says what is skipped, too
+    lost = [w for i, w in survey.skipped.items() if i not in survey.test_ids]
+    if not lost or tiles.masks is None or tiles.masks.any(): return
+    raise SaltError(f'all {len(tiles)} masks that can be used are empty, and {len(lost)} tiles were left out, '
+        f'the first because {lost[0]}')
+
 # %% ../nbs/04_data.ipynb #d2903a79
 def salt_dataloaders(
     survey, # `Survey`, or its path
@@ -354,6 +363,7 @@ def salt_dataloaders(
 )->SaltDataLoaders: # Training and validation
     "Load a survey for training: all folds but `fold`, held out for validation"
     val_bs, survey = _numbers(n_folds, fold, val_bs=val_bs)['val_bs'], as_survey(survey)
+    _check_left_out(survey)
     groups = survey_groups(survey) if grouped else None
     settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups, leave_out)
     block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'SUFFIXES', 'Tiles', 'Part', 'check_bytes', 'show_tiles', 'Source', 'read_image', 'Survey', 'free_memory',
-           'find_survey', 'as_survey', 'Audit', 'audit']
+           'find_survey', 'as_survey', 'Audit', 'is_sparse', 'audit']
 
 # %% ../nbs/01_tiles.ipynb #a4ef5d9e
 import hashlib, io, math, os, re, tempfile, zipfile
@@ -252,11 +252,16 @@ def _check_palette(img):
         raise SaltError('has a palette of greys with white as number 0, so nobody can tell which is salt; '
             'save it as 8-bit grey')
 
+def _whole(a):
+    "Whole numbers that were stored as floats"
+    if not (a == np.round(a)).all(): raise SaltError('holds fractions or NaN; threshold it, and save it as 8-bit grey')
+    return a.astype(np.uint8 if 0 <= a.min() and a.max() <= 255 else np.int64)
+
 def _labels(img):
     "(H,W) whole numbers of an open mask image"
     if img.mode == 'P': _check_palette(img)
     a = np.asarray(img)
-    if a.dtype.kind == 'f': raise SaltError('holds fractions; threshold it, and save it as 8-bit grey')
+    if a.dtype.kind == 'f': a = _whole(a)
     if a.ndim == 2: return a
     a = a[...,:3] if a.shape[-1] > 2 else a[...,:1]
     if (a != a[...,:1]).any(): raise SaltError('is in colour; save masks as one grey channel of class numbers')
@@ -281,10 +286,13 @@ def _image(img):
             'and save it as 8-bit grey (tutorial 07)')
     if img.mode[0] not in 'FI': return np.asarray(img.convert('L'))
     a = np.asarray(img)
+    if not np.isfinite(a).all(): raise SaltError('holds NaN or infinite numbers; set them to 0, and make bytes of all '
+        '(tutorial 07)')
     if a.min() < 0: raise SaltError('holds numbers below 0, such as signed amplitudes; make bytes of them, '
         'with 0 in the middle (tutorial 07)')
-    if a.dtype.kind == 'f' or a.max() > 65535:
-        raise SaltError('holds fractions, or numbers beyond 16 bits; scale it, and save it as 8-bit grey')
+    wide = 'floats' if a.dtype.kind == 'f' else 'numbers beyond 16 bits' if a.max() > 65535 else ''
+    if wide: raise SaltError(f'holds {wide}, of which nobody knows what is black and what is white; '
+        'scale all pictures alike to 0 to 255, and save them as 8-bit grey (tutorial 07)')
     return (a >> 8).astype(np.uint8)
 
 # %% ../nbs/01_tiles.ipynb #a322fe5a
@@ -422,7 +430,7 @@ class Survey:
 def _bad(self:Survey, id, why):
     "Leave tile `id` out, if that is allowed"
     if not self.skip_bad: raise SaltError(why)
-    self.skipped.setdefault(id, why)
+    self.skipped.setdefault(id, why.removesuffix(f', {_SKIP}'))
 
 # %% ../nbs/01_tiles.ipynb #8cd29f22
 @patch
@@ -827,24 +835,34 @@ def _all_chunks(s, lost):
         except SaltError as e: lost.append(str(e))
 
 def _look(s):
-    "(what -> ids, tiles of each coverage class, class numbers of the masks, parts that cannot be read) of a survey"
-    odd, seen, classes, numbers, lost = {}, {}, Counter(), set(), []
+    "(what -> ids, tiles of each coverage class, class number -> (tiles, pixels), parts that cannot be read) of a survey"
+    odd, seen, classes, numbers, lost = {}, {}, Counter(), {}, []
     for tiles in _all_chunks(s, lost):
         for k, v in _odd(tiles).items(): odd.setdefault(k, []).extend(v)
         _twice(tiles, seen)
         if tiles.masks is None: continue
         classes.update(tiles.coverage_class.tolist())
-        numbers.update(np.flatnonzero(np.bincount(tiles.masks.ravel())).tolist())
+        for k in np.unique(tiles.masks).tolist():
+            n, m = numbers.get(k, (0, 0))
+            has = tiles.masks == k
+            numbers[k] = n + int(has.any((1,2)).sum()), m + int(has.sum())
     odd['tiles with equal pixels'] = [i for g in seen.values() if len(g) > 1 for i in g]
     return {k: v for k, v in odd.items() if v}, classes, numbers, lost
 
 # %% ../nbs/01_tiles.ipynb #cdf37172
-def _counts(s, classes):
+def _each_class(numbers):
+    "'class 2' -> where it is, if there are several classes"
+    if max(numbers, default=0) < 2: return {}
+    every = sum(m for _, m in numbers.values())
+    return {f'class {k}': f'in {n} tiles, {m/every:.1%} of the pixels' for k, (n, m) in sorted(numbers.items()) if k}
+
+def _counts(s, classes, numbers=()):
     "what -> number, the first lines of an audit; tiles that can be used"
     n, m = (sum(i not in s.skipped for i in ids) for ids in (s.ids, s.test_ids))
     counts = dict(labelled=n, unlabelled=m, size='{}x{}'.format(*s.size), mode=s._usual[1])
     if classes: counts['empty masks'] = f'{classes[0]} ({classes[0]/sum(classes.values()):.1%})'
     if classes: counts['coverage classes'] = [classes[i] for i in range(11)]
+    counts |= _each_class(numbers)
     if s.depths: counts['depth'] = f'{min(s.depths.values()):g} to {max(s.depths.values()):g}'
     return counts
 
@@ -864,6 +882,13 @@ def _one_kind(s, classes):
         yield ('every mask is empty: a net would learn that there is no salt, and score 1.000; '
             'were they exported with all layers off?')
 
+def is_sparse(
+    numbers # Class numbers of masks
+)->bool: # True for 0 and 128, False for up to 8 numbers, or if half of those up to the largest are there
+    "Are most of the class numbers up to the largest never used?"
+    n = max(numbers, default=0) + 1
+    return n > 8 and 2*len({*numbers} - {0}) < n - 1
+
 def _gaps(numbers):
     "What to say of class numbers that leave others out between them, else ''"
     lost = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
@@ -881,10 +906,11 @@ def audit(
     odd, classes, numbers, lost = _look(s)
     if lost and len(lost) == bool(s.ids) + bool(s.test_ids): raise SaltError(lost[0])
     remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
-    remarks += filter(None, [_gaps(numbers), *_one_kind(s, classes)])
+    remarks += _one_kind(s, classes)
+    if gaps := _gaps(numbers): (lost if is_sparse(numbers) else remarks).append(gaps) # training refuses the former
     if _in_colour(s):
         remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')
-    return Audit(s, _counts(s, classes), [*lost, *s.skipped.values()], remarks, odd)
+    return Audit(s, _counts(s, classes, numbers), [*lost, *s.skipped.values()], remarks, odd)
 
 # %% ../nbs/01_tiles.ipynb #014f2c34
 def _show_classes(classes):
