@@ -1021,10 +1021,9 @@ def _line_of(run):
     last = lambda c: float(h[c].iloc[-1]) if c in h and len(h) else math.nan
     best = h.get('mean_precision', pd.Series(dtype=float)).max()
     score = last('mean_precision') if config['train'].get('keep') == 'last' else best
-    found = read_json(run/'cut.json').get('score') if (run/'cut.json').exists() else None
-    if found is not None: score = found
-    note = 'unfinished' if is_stopped(run) else ''
-    return dict(run=str(run), note=note, score=score, epochs=len(h), minutes=last('minutes'),
+    cut = read_json(run/'cut.json') if (run/'cut.json').exists() else {}
+    note, where = 'unfinished' if is_stopped(run) else '', dict(run=str(run), survey=Path(config['survey']).name)
+    return where | dict(note=note, score=cut.get('score', score), nothing=cut.get('nothing', math.nan), epochs=len(h), minutes=last('minutes'),
         net=net['config'].get('encoder', net['kind']), loss=config['loss'], fold=data['fold'], seed=data['seed'])
 
 # %% ../nbs/08_learner.ipynb #a33c27af
@@ -1042,7 +1041,8 @@ def list_runs(
 )->pd.DataFrame: # One line a run
     "A table of runs: score, time, settings"
     t = pd.DataFrame([_line_of(run) for run in _every_run(path)])
-    return t if t.note.any() else t.drop(columns='note')
+    bare = [c for c in ('note', 'nothing') if c in t and not t[c].replace('', None).notna().any()]
+    return t.drop(columns=bare)
 
 # %% ../nbs/08_learner.ipynb #3650dd4b
 _SAME = dict(seed=0, grouped=True, bs=32, n_in=1)

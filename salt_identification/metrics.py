@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['THRESHOLDS', 'MIN_AREAS', 'LEVELS', 'SHARPNESSES', 'SHIFTS', 'tile_counts', 'tile_iou', 'miou', 'iou', 'dice',
-           'pixel_accuracy', 'threshold_precision', 'tile_precision', 'mean_precision', 'decide', 'SaltMetric',
-           'MeanPrecision', 'MIoU', 'DiceScore', 'PixelAccuracy', 'MiouCallback', 'as_probs', 'Cut', 'areas_above',
-           'best_cut', 'ExpectedCut', 'expected_cut', 'real_groups', 'CrossCut', 'cross_cut', 'score_interval',
-           'paired_difference']
+           'pixel_accuracy', 'threshold_precision', 'tile_precision', 'mean_precision', 'empty_score', 'decide',
+           'SaltMetric', 'MeanPrecision', 'MIoU', 'DiceScore', 'PixelAccuracy', 'MiouCallback', 'as_probs', 'Cut',
+           'areas_above', 'best_cut', 'ExpectedCut', 'expected_cut', 'real_groups', 'CrossCut', 'cross_cut',
+           'score_interval', 'paired_difference']
 
 # %% ../nbs/07_metrics.ipynb #ba43cfc6
 import math
@@ -191,6 +191,14 @@ def mean_precision(
 )->float: # 0 to 1
     "The challenge's score: mean precision over ten thresholds of IoU"
     return _mean_precision(tile_counts(preds, targs, n_classes))
+
+# %% ../nbs/07_metrics.ipynb #a58d7f7a
+def empty_score(
+    masks, # (N,H,W) true masks
+    n_classes:int=1 # As for `tile_counts`
+)->float: # Mean precision
+    "Score the prediction of nothing"
+    return float(tile_precision(np.zeros_like(masks), masks, n_classes).mean())
 
 # %% ../nbs/07_metrics.ipynb #c4506a7e
 def _logit(t): return math.log(t/(1-t)) if 0 < t < 1 else math.copysign(math.inf, t - .5)

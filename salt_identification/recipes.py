@@ -25,7 +25,7 @@ from salt_identification.files import (SaltError, check_inputs, check_range, che
     write_json)
 from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, plan_jobs,
     salt_learner, survey_of, train_folds, train_run, unseen_tiles, use_threads)
-from salt_identification.metrics import (ExpectedCut, best_cut, cross_cut, real_groups, score_interval,
+from salt_identification.metrics import (ExpectedCut, best_cut, cross_cut, empty_score, real_groups, score_interval,
     tile_precision)
 from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
@@ -347,7 +347,7 @@ def estimate_score(
     groups = real_groups(kin)
     scores, cut = _judge(probs, masks, groups)
     low, high, graded = _interval(scores, groups, len(survey.test_ids) or len(survey.train))
-    nothing = float(tile_precision(np.zeros_like(masks), masks, max(1, probs.shape[1])).mean())
+    nothing = empty_score(masks, probs.shape[1])
     return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey),
         one_group=groups is None and len(masks) > 1, **cut)
 

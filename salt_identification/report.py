@@ -20,7 +20,7 @@ from . import __version__
 from .files import SaltError, new_file, read_json
 from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
     unseen_tiles)
-from .metrics import best_cut, paired_difference, real_groups, score_interval, tile_precision
+from .metrics import best_cut, empty_score, paired_difference, real_groups, score_interval, tile_precision
 from .neighbours import survey_groups
 from .submission import find_cut, to_masks
 from .tiles import Tiles, as_survey, show_tiles
@@ -233,10 +233,16 @@ def _outcome(run, seen):
     "The score in a sentence"
     estimate = Path(run)/'estimate.json'
     text = _estimated(read_json(estimate)) if estimate.exists() else _measured(seen, len(run_folders(run)))
-    empty = tile_precision(np.zeros_like(seen.tiles.masks), seen.tiles.masks, max(1, seen.probs.shape[1])).mean()
+    empty = empty_score(seen.tiles.masks, seen.probs.shape[1])
     return Html(f'<p class="lead">{text}</p><p>Predicting nothing scores {empty:.3f} on them.</p>')
 
 # %% ../nbs/10b_report.ipynb #aa07be79
+def _moves(config):
+    "The transforms of a run in words"
+    tfms = config['train']['tfms']
+    if 'tfms' in config.get('own', ()): return 'your own'
+    return 'none' if tfms == [] else json.dumps(tfms) if tfms else 'mirror images (the default)'
+
 def _settings(runs):
     "A table of what was trained on what"
     c, t = read_config(runs[0]), pd.concat([list_runs(r) for r in runs])
@@ -245,7 +251,7 @@ def _settings(runs):
         nets=len(runs), folds=f'{", ".join(str(f) for f in t["fold"])} of {c["data"]["n_folds"]}, '
         f'tiles that touch {"kept together" if c["data"]["grouped"] else "may be apart"}',
         net=net.get('encoder', c['net']['kind']), weights=c['weights'] or 'random', loss=c['loss'],
-        transforms=json.dumps(c['train']['tfms']),
+        transforms=_moves(c),
         epochs=', '.join(map(str, t['epochs'])), minutes=', '.join(f'{m:.1f}' for m in t['minutes']),
         precision=c['precision'], seed=c['data']['seed'], **{k: c['learner'][k] for k in ('lr', 'wd', 'ema')},
         version=f'salt_identification {c["version"]}, torch {c.get("torch", "?")}, Python {c.get("python", "?")}')
@@ -285,9 +291,11 @@ def _plot_cuts(seen):
 def _doubts(seen):
     "Reliability, and what looking at doubtful tiles would catch"
     p, y, (doubt, after, T), lost = seen.probs[:,0], seen.tiles.masks, cross_doubt(seen), 1 - seen.scores
-    yield Html(f'<h2>Are the probabilities honest?</h2><p>Expected calibration error {ece(p, y):.4f}; '
-        f'with a temperature ({T[0]:.2f} and {T[1]:.2f}, each fitted on one half of the tiles and used on the other) '
-        f'{ece(after, y):.4f}.</p>')
+    few = '' if .06 < min(T) and max(T) < 19 else ' A temperature is at its limit: there is too little to fit it on.'
+    yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that are salt with 70 %, 70 % should be salt. '
+        f'Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
+        f'with the logits divided by a temperature ({T[0]:.2f} and {T[1]:.2f}, each fitted on one half of the tiles and '
+        f'used on the other) {ece(after, y):.4f}.{few}</p>')
     curves = {'as the net says it': reliability(p, y), 'with the temperature': reliability(after, y)}
     yield Html(_picture(plot_reliability(curves).figure, f'Reliability: {" and ".join(curves)}'))
     rows = [(f'{100*s:.0f} %', f'{100*caught(doubt, lost, s):.0f} %', f'{100*caught(lost, lost, s):.0f} %')
@@ -396,6 +404,9 @@ def compare_runs(
     configs = [read_config(run_folders(r)[0]) for r in (a, b)]
     if survey is not None or configs[0]['survey'] == configs[1]['survey']: survey = survey_of(configs[0], survey)
     first, second = (held_out(r, survey, device) for r in (a, b))
+    where = [c['survey'] for c in configs]
+    if where[0] != where[1] and not set(first.tiles.ids) & set(second.tiles.ids):
+        raise SaltError(f'the runs were trained on different surveys, {" and ".join(where)}; compare runs of one survey')
     i, j = _paired(first, second)
     if not np.array_equal(first.tiles.masks[i], second.tiles.masks[j]):
         raise SaltError('the runs were judged by different masks, so their scores cannot be compared; '

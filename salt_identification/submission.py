@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Score', 'score_masks', 'score_submission',
-           'note_doubts', 'tune_run', 'find_cut', 'Prediction', 'predict_submission', 'predict_sections',
+           'note_doubts', 'tune_run', 'find_cut', 'Prediction', 'predict_submission', 'predict_sections', 'odd_windows',
            'average_maps', 'vote', 'ensemble']
 
 # %% ../nbs/10_submission.ipynb #2639cdd4
@@ -24,8 +24,8 @@ from skimage.morphology import area_closing
 from .augment import bare_net
 from .files import (SaltError, check_inputs, check_new, check_range, check_whole, new_file,
     new_folder, read_json, read_table, write_json)
-from .learner import SaltLearner, load_run, run_folders, unseen_tiles
-from .metrics import ExpectedCut, as_probs, best_cut, tile_iou, tile_precision
+from .learner import SaltLearner, load_run, read_config, run_folders, unseen_tiles
+from .metrics import ExpectedCut, as_probs, best_cut, empty_score, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
 from .tiles import Source, Survey, as_survey, read_image
 from salt_identification.tta import (MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_section, predict_tiles,
@@ -170,8 +170,10 @@ class Score:
 # %% ../nbs/10_submission.ipynb #f1a6f72b
 @patch
 def __repr__(self:Score):
-    return (f'score {self.score:.4f} on {self.n} tiles; {self.empty:.1%} of the empty ones right; '
-        f'with salt: score {self.salt:.4f}, IoU {self.iou:.4f}')
+    said = [f'score {self.score:.4f} on {self.n} tiles']
+    if self.empty == self.empty: said.append(f'{self.empty:.1%} of the empty ones right')
+    if self.salt == self.salt: said.append(f'with salt: score {self.salt:.4f}, IoU {self.iou:.4f}')
+    return '; '.join(said)
 
 @patch
 def to_dict(self:Score):
@@ -214,6 +216,8 @@ def _truth(path, ids, shape):
     if not path.exists(): raise SaltError(f'truth {path} is missing; check the path')
     if path.is_dir():
         s = _MaskFolder(path)
+        if shape and tuple(shape) != tuple(s.size): raise SaltError('masks in {} are {}x{}, and the size that was given '
+            'is {}x{}; leave it out (--size, shape=)'.format(path, *s.size, *shape))
         return s.ids, {i: s.mask(i) for i in ids if i in s.sources['train'].names['masks']}, shape or s.size
     names, masks = read_submission(path, shape or (101,101))
     return names, dict(zip(names, masks)), shape or (101,101)
@@ -226,9 +230,13 @@ def score_submission(
 )->Score: # With a table of the tiles
     "Score a submission against known masks"
     sub = read_table(submission, ['id', 'rle_mask'])['id'].tolist()
-    names, true, shape = _truth(Path(truth), sub, shape)
-    _check_ids(sub, names, str(submission), str(truth))
-    ids, preds = read_submission(submission, shape)
+    try:
+        names, true, size = _truth(Path(truth), sub, shape)
+        _check_ids(sub, names, str(submission), str(truth))
+        ids, preds = read_submission(submission, size)
+    except SaltError as e:
+        if shape or 'past the last pixel' not in str(e): raise
+        raise SaltError(f'{e}; tiles that are not 101x101? Then give their size (--size HEIGHT WIDTH, shape=)') from None
     return score_masks(ids, preds, np.stack([true[i] for i in ids]))
 
 # %% ../nbs/10_submission.ipynb #0af132cc
@@ -266,14 +274,15 @@ def tune_run(
     learn:SaltLearner|None=None, # Its learner, if it is at hand: its tiles need not be read again
     tta:str='flip', # As for `TTAPredictor`
     device=None # None for a GPU if there is one
-)->dict: # threshold, min_area, score
+)->dict: # threshold, min_area, score, tiles, and the score of `nothing`
     "Choose threshold and smallest area on the part that a run has held out"
     run, saved = Path(run), _saved(run, learn, device)
     tiles = unseen_tiles(learn or saved, run)
     maps = predict_tiles(saved, tiles, tta)
     found = _best(maps, tiles.masks)
+    found |= dict(tiles=len(tiles), nothing=empty_score(tiles.masks, maps.mean.shape[1]))
     note_doubts(run, maps, (found['threshold'], found['min_area']), tiles.masks, (learn or saved).dls.train_tiles)
-    write_json(run/'cut.json', found | dict(tiles=len(tiles), tta=tta), overwrite=True)
+    write_json(run/'cut.json', found | dict(tta=tta), overwrite=True)
     return found
 
 # %% ../nbs/10_submission.ipynb #74943adf
@@ -549,6 +558,18 @@ def predict_sections(
             if maps: np.save(d/f'{name}.npy', probs.astype(np.float16))
     if progress: progress(len(names), len(names))
     return [Path(out)/f'{name}.png' for name in names]
+
+# %% ../nbs/10_submission.ipynb #b7eb4b64
+def odd_windows(
+    runs, # A run, a folder of runs, or a list of either
+    image # (H,W) bytes
+)->tuple: # (windows that are unlike the training, windows in all); (0, 0) where nothing is known
+    "Count the windows of a picture that look unlike the tiles of a training"
+    paths = _run_paths(runs)
+    known = [Familiar.load(f) for f in _beside(paths, 'familiar.json')][:1]
+    h, w = read_config(run_folders(paths[0])[0])['size'] if known else image.shape
+    wins = [image[y:y+h,x:x+w] for y in range(0, image.shape[0] - h + 1, h) for x in range(0, image.shape[1] - w + 1, w)]
+    return (int(known[0].is_odd(np.stack(wins)).sum()), len(wins)) if known and wins else (0, 0)
 
 # %% ../nbs/10_submission.ipynb #fa802618
 def _mean_maps(means, stds):

@@ -450,10 +450,21 @@ def _agree(self:Survey, ids, names, table, part):
     return [i for i in ids if i in names]
 
 # %% ../nbs/01_tiles.ipynb #9ca83c0e
+def _ending(images, masks):
+    "What all names of `masks` have behind the name of an image, such as '_mask'; '' if it is not so"
+    first = min(masks, default='')
+    for n in range(len(first) - 1, 0, -1):
+        end = first[n:]
+        if all(m.endswith(end) and m.removesuffix(end) in images for m in masks): return end
+    return ''
+
 @patch
 def _pair(self:Survey, ids):
     "Images without a mask are bad, and so are masks without an image"
     where, (images, masks) = self.sources['train'].path, self.sources['train'].names.values()
+    if end := _ending(images, masks):
+        raise SaltError(f'{where}: masks are to be called as their images, and all of yours end in {end!r} besides; '
+            'rename them')
     for id in sorted(set(masks) - set(images)):
         self._bad(id, f'{where}: mask {id} has no image; add the image, or remove the mask, {_SKIP}')
     for id in [i for i in ids if masks and i not in masks]:
