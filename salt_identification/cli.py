@@ -128,16 +128,17 @@ def _synth_parser(sub):
 # %% ../nbs/11_cli.ipynb #394d09e8
 def _convert(args):
     "Make a survey of what a labelling tool has written"
-    from salt_identification.annotations import coco_masks, labelme_masks, survey_from_masks
+    from salt_identification.annotations import class_numbers, coco_masks, labelme_masks, survey_from_masks
     from salt_identification.files import check_inputs
     check_inputs([args.annotations], args.out)
-    classes = args.classes.split(',') if args.classes else None
+    classes, ignore = ([n.strip() for n in (names or '').split(',') if n.strip()] for names in (args.classes, args.ignore))
     read = labelme_masks if Path(args.annotations).is_dir() else coco_masks
-    masks = read(args.annotations, classes) if classes else read(args.annotations)
-    s = survey_from_masks(masks, args.images, args.out, args.overwrite)
-    n = sum(bool(m.any()) for m in masks.values())
-    _give(args, dict(path=str(s.path), labelled=len(s.ids), annotated=n),
-        f'{len(s.ids)} tiles in {s.path}, {n} of them with an outline')
+    masks = read(args.annotations, classes or None, ignore)
+    names = class_numbers(args.annotations, classes or None, ignore)
+    s = survey_from_masks(masks, args.images, args.out, args.overwrite, names)
+    n, said = sum(bool(m.any()) for m in masks.values()), ', '.join(f'{k} {name}' for k, name in names.items())
+    _give(args, dict(path=str(s.path), labelled=len(s.ids), annotated=n, classes=names),
+        f'{len(s.ids)} tiles in {s.path}, {n} of them with an outline; classes: {said}')
     return 0
 
 def _convert_parser(sub):
@@ -147,15 +148,23 @@ def _convert_parser(sub):
     p.add_argument('images', help='the folder of the images')
     p.add_argument('--out', required=True, help='the survey to make')
     p.add_argument('--classes', help='names in the order of their numbers, from 1, with commas between')
+    p.add_argument('--ignore', help='names of outlines that are passed over, such as horizon,fault')
     _share(p, 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #5cffc77a
+def _count_groups(found, n):
+    "Say how many groups there are, and if they are too few for the usual five folds"
+    found.counts['groups'] = f'{n} (groups.csv, and tiles that touch)'
+    if n >= 5: return
+    found.remarks.append(f'{n} group{"s"*(n > 1)} of labelled tiles are fewer than the five folds that train deals; '
+        + (f'pass --n-folds {n}' if n > 1 else 'label tiles elsewhere, or pass --ungrouped, whose score flatters'))
+
 def _audit_neighbours(found, draw):
     "Count the tiles of an audit that touch, and draw their sections"
     from salt_identification.neighbours import count_touching, show_sections, survey_groups, survey_neighbours
     from salt_identification.files import SaltError
     if (found.survey.path/'groups.csv').exists():
-        try: survey_groups(found.survey)
+        try: _count_groups(found, len(set(survey_groups(found.survey))))
         except SaltError as e: found.problems.append(str(e))
     try: tiles, pairs = survey_neighbours(found.survey)
     except SaltError: return # a part that cannot be read is among the problems
@@ -258,7 +267,8 @@ def _finish(args, runs, learners=None):
     several = any(c.get('classes', 1) > 1 for c in cuts)
     by_cut = 'threshold {threshold:.2f}, smallest area {min_area}'.format_map
     how = (lambda c: 'the most probable class of each pixel') if several else by_cut
-    lines = [f'{r}: score {c["score"]:.4f} on its held-out fold, {how(c)}' for r, c in zip(runs, cuts)]
+    judged = 'score {score:.4f} on its held-out fold ({tiles} tiles; nothing at all would score {nothing:.4f})'.format_map
+    lines = [f'{r}: {judged(c)}, {how(c)}' for r, c in zip(runs, cuts)]
     where = Path(runs[0]).parent if len(runs) > 1 else runs[0]
     lines += _reported(where, args)
     lines.append(f'next: saltid predict {_quote(where)} DATA {"--masks masks" if several else "--out submission.csv"}')
@@ -325,7 +335,7 @@ def _train_recipe(args):
     from salt_identification.tiles import Survey
     _check_recipe(args)
     survey = Survey(args.data, args.skip_bad)
-    if not args.quiet: _no_salt(survey)
+    _no_salt(survey)
     from salt_identification.recipes import run_recipe
     found = run_recipe(survey, args.out, args.recipe, args.minutes, args.weights, args.net, args.seed,
         args.device, args.quiet, args.overwrite)
@@ -335,13 +345,13 @@ def _train_recipe(args):
 # %% ../nbs/11_cli.ipynb #a6eb6534
 def _train(args):
     "Train a run, or one for each fold"
-    from salt_identification.files import SaltError
+    from salt_identification.files import SaltError, check_range
     from salt_identification.tiles import Survey
     if args.recipe: return _train_recipe(args)
+    if args.minutes is not None: check_range('minutes', args.minutes, .05, 100_000)
     survey, kw = Survey(args.data, args.skip_bad), _train_options(args)
-    if not args.quiet:
-        _announce(args, survey)
-        _no_salt(survey)
+    if not args.quiet: _announce(args, survey)
+    _no_salt(survey)
     if args.folds and args.fold is not None:
         raise SaltError('--fold and --folds were both given; --folds trains all of them')
     if args.folds and args.n_folds != 5: raise SaltError('--folds says how many folds there are; leave out --n-folds')
@@ -373,7 +383,7 @@ def _train_parser(sub):
     for flag, kind, default, text in TRAIN_ARGS:
         p.add_argument(flag, type=kind, default=default, help=text, action=_Noted)
     p.add_argument('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, '
-        'such as a review list')
+        'such as the list that is downloaded from the page of saltid explore')
     p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
     p.add_argument('--dihedral', action='store_true',
         help='all eight ways to lay a tile down, upside down and on its side, too: '
@@ -423,11 +433,19 @@ def _fewer_folds(path, runs):
     _say(f'{len(runs)} of {n} folds were begun; for the others give the train command again, without --overwrite')
 
 # %% ../nbs/11_cli.ipynb #006bbe68
+def _all_done(runs):
+    "Say it if there is nothing left to train"
+    from salt_identification.learner import is_finished
+    if not all(map(is_finished, runs)): return
+    _say('note: finished already, so only the threshold is chosen anew; to train longer, begin a new run '
+        '(train, with more --minutes)')
+
 def _resume(args):
     "Go on with a run"
     if (Path(args.run)/'recipe.json').exists(): return _resume_recipe(args)
     from salt_identification.learner import resume_run, run_folders
     runs = run_folders(args.run)
+    if not args.quiet: _all_done(runs)
     learners = [resume_run(r, args.data, args.quiet, args.device) for r in runs]
     _fewer_folds(args.run, runs)
     return _finish(args, runs, learners)
@@ -455,12 +473,12 @@ def _repeat_parser(sub):
     _share(p, 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #b27e0889
-def _predicted(done, *files):
-    "What was predicted, in a sentence"
+def _predicted(done, several, *files):
+    "What was predicted, in a sentence; of `several` classes?"
     where = ' and '.join(str(p) for p in files if p)
-    return (f'{done.tiles} tiles, {done.empty} of them empty, in {where} '
-        f'({"each at its own threshold" if done.threshold is None else f"threshold {done.threshold:.2f}"}, '
-        f'smallest area {done.min_area})')
+    cut = 'each at its own threshold' if done.threshold is None else f'threshold {done.threshold:.2f}'
+    how = 'the most probable class of each pixel' if several else f'{cut}, smallest area {done.min_area}'
+    return f'{done.tiles} tiles, {done.empty} of them empty, in {where} ({how})'
 
 # %% ../nbs/11_cli.ipynb #4d76db86
 def _check_order(runs, data):
@@ -486,13 +504,21 @@ def _other_size(runs, survey):
     _say(f'note: these tiles are {tiles}, those of the training {learned}; '
         'that is right only if a pixel shows as much of the ground. For larger pictures: saltid section')
 
+def _classes(runs):
+    "Channels of the first of the runs: 1 for salt alone"
+    from salt_identification.learner import read_config, run_folders
+    return read_config(run_folders(runs[0])[0])['data']['n_out']
+
 def _unfinished(paths):
     "Say which runs have not come to their end, and what lies in a folder of runs and is not used"
     from salt_identification.learner import is_stopped, run_folders
     for path in map(Path, paths):
         runs = run_folders(path)
         for r in runs:
-            if is_stopped(r): _say(f'note: {r} was stopped before its end; go on with: saltid resume {_quote(r)}')
+            go_on = f'saltid resume {_quote(r)}'
+            if is_stopped(r): _say(f'note: {r} was stopped before its end; go on with: {go_on}')
+            elif not any((p/'cut.json').exists() for p in (r, path)):
+                _say(f'note: no threshold was chosen for {r}, so .5 counts; choose one with: {go_on}')
         _fewer_folds(path, runs)
         for folder in sorted({p.parent.parent for p in path.glob('*/*/config.json')} if runs[0] != path else ()):
             _say(f'note: {folder} is a folder of runs in a folder of runs, and is left out; name it, too, '
@@ -515,7 +541,7 @@ def _predict(args):
     with _bar('predicting', args.quiet) as progress:
         done = predict_submission(args.run, survey, progress=progress, **outs, **kw)
     _skipped(survey)
-    _give(args, vars(done) | outs, _predicted(done, *outs.values()))
+    _give(args, vars(done) | outs, _predicted(done, _classes(args.run) > 1, *outs.values()))
     return 0
 
 # %% ../nbs/11_cli.ipynb #493bcdec
@@ -547,6 +573,25 @@ def _matching(files):
     return [f for fs in found for f in fs]
 
 # %% ../nbs/11_cli.ipynb #01949dae
+def _strange(run, files):
+    "Say which pictures are small or look unlike the training, whose net cannot know them"
+    from salt_identification.learner import read_config, run_folders
+    from salt_identification.submission import odd_windows
+    from salt_identification.tiles import read_image
+    size = read_config(run_folders(run)[0])['size']
+    for f in files:
+        image = read_image(f)
+        odd, n = odd_windows(run, image)
+        if image.shape[0] < size[0] or image.shape[1] < size[1]:
+            _say('note: {} is {}x{}, less than a tile of the training, {}x{}'.format(f, *image.shape, *size))
+        if 2*odd > n: _say(f'note: {odd} of {n} windows of {f} look unlike the training; is it of the same kind?')
+
+def _salt_shares(paths):
+    "The share of each mask that is salt, or any class"
+    import numpy as np
+    from salt_identification.tiles import read_image
+    return [float((read_image(p) > 0).mean()) for p in paths]
+
 def _section(args):
     "Predict sections of any size"
     from salt_identification.submission import predict_sections
@@ -555,7 +600,10 @@ def _section(args):
     with _bar('predicting', args.quiet) as progress:
         paths = predict_sections(args.run, _matching(args.files), args.out, progress=progress,
             **{n: getattr(args, n) for n in names})
-    _give(args, dict(masks=[str(p) for p in paths]), f'{len(paths)} masks in {args.out}')
+    if not args.quiet: _strange(args.run, _matching(args.files))
+    shares = _salt_shares(paths)
+    _give(args, dict(masks=[str(p) for p in paths], salt=shares), f'{len(paths)} masks in {args.out}, '
+        f'{sum(not s for s in shares)} of them empty; salt in {sum(shares)/max(1, len(shares)):.1%} of the pixels')
     return 0
 
 # %% ../nbs/11_cli.ipynb #4df454e8
@@ -824,6 +872,11 @@ def _hush():
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 # %% ../nbs/11_cli.ipynb #09ab09d1
+def _interrupted(e):
+    "Did a Ctrl-C stand behind an error? While a module is imported, Python wraps it in another"
+    while e is not None and not isinstance(e, KeyboardInterrupt): e = e.__cause__ or e.__context__
+    return e is not None
+
 def main(
     argv=None # Arguments; None for those of the process
 )->int: # 0; 2 for what the user can mend; 130 when interrupted
@@ -836,6 +889,7 @@ def main(
         try: code = args.fn(args)
         except SaltError as e: _say(f'saltid: {e}'); return 2
         except Exception as e:
+            if _interrupted(e): raise KeyboardInterrupt from None
             if not is_out_of_memory(e): raise
             _say('saltid: out of memory; use a smaller --bs, or fewer tiles'); return 2
         sys.stdout.flush()

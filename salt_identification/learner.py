@@ -6,7 +6,7 @@
 __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'COURSE_LIMITS', 'net_spec', 'make_net', 'SaltLearner', 'check_device', 'Optimiser',
            'salt_learner', 'measure_speed', 'is_stopped', 'new_run', 'read_config', 'averaged', 'RunSaver', 'merit',
            'Report', 'Patience', 'train_run', 'survey_of', 'load_run', 'unseen_tiles', 'resume_run', 'use_threads',
-           'repeat_run', 'run_folders', 'list_runs', 'cores', 'plan_jobs', 'train_folds', 'plot_history']
+           'repeat_run', 'run_folders', 'list_runs', 'is_finished', 'cores', 'plan_jobs', 'train_folds', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
 import _thread, copy, hashlib, json, math, os, platform, re, signal, subprocess, sys, tempfile, threading, time
@@ -1099,7 +1099,9 @@ def _train_fold(survey, run, minutes, fold, folds, overwrite, given):
         train_run(survey, run, minutes, fold=fold, n_folds=folds, overwrite=overwrite, **given)
     else: resume_run(run, survey, given.get('quiet', False), given.get('device'), **_parts_of(run, given))
 
-def _is_finished(run):
+def is_finished(
+    run # The run's folder
+)->bool: # False also for one that has not begun
     "Has the run come to its end?"
     return (run/'last.safetensors').exists() and not is_stopped(run)
 
@@ -1293,7 +1295,7 @@ def _job(survey, run, k, **how):
 def _train_apart(survey, runs, k, minutes, overwrite, given, changes, **kwargs):
     "Train those of `runs` that are not finished, each in a process of its own, `k` at a time"
     start, given = time.monotonic(), [given | c for c in changes]
-    done = [i for i, run in enumerate(runs) if not overwrite and _is_finished(run)]
+    done = [i for i, run in enumerate(runs) if not overwrite and is_finished(run)]
     for i in done: _train_fold(survey, runs[i], None, i, kwargs['folds'], False, given[i])
     todo = [i for i in range(len(runs)) if i not in done]
     if todo: survey_groups(survey) if given[0].get('grouped', True) else survey.train
