@@ -298,7 +298,7 @@ def test_the_odd_one_comes_first(path):
 
 def test_floating_point_images(tmp_path):
     for i in range(3): save(np.random.default_rng(i).random((20,20)).astype(np.float32), tmp_path/f'{i}.tif')
-    with bad('image 0 in', 'numbers beyond 16 bits', 'save them as 8-bit grey'): Survey(tmp_path).test
+    with bad('image 0 in', 'holds floats', 'save them as 8-bit grey'): Survey(tmp_path).test
 
 def convert(path, change, suffix='.png'):
     "Every image of the survey changed"
