@@ -25,6 +25,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'salt_identification/annotations.py'),
                                                  'salt_identification.annotations._number_of': ( 'annotations.html#_number_of',
                                                                                                  'salt_identification/annotations.py'),
+                                                 'salt_identification.annotations._paint': ( 'annotations.html#_paint',
+                                                                                             'salt_identification/annotations.py'),
                                                  'salt_identification.annotations._pictures': ( 'annotations.html#_pictures',
                                                                                                 'salt_identification/annotations.py'),
                                                  'salt_identification.annotations._read_json': ( 'annotations.html#_read_json',

@@ -120,6 +120,15 @@ def _blank(images, path):
             masks[i['id']] = np.zeros((int(i['height']), int(i['width'])), np.uint8)
     return masks
 
+# %% ../nbs/01b_annotations.ipynb #15929736
+def _paint(a, masks, names, classes, ignore=()):
+    "Paint one annotation of a COCO file into the mask of its picture"
+    if a['category_id'] not in names:
+        raise SaltError(f'category {a["category_id"]} is not in the file; add it to the categories')
+    name, m = names[a['category_id']], masks[a['image_id']]
+    if name not in _as_list(ignore): m[_coco_mask(a.get('segmentation'), m.shape)] = _number_of(name, classes)
+
+# %% ../nbs/01b_annotations.ipynb #9f5f39e2
 def coco_masks(
     path, # COCO's JSON file
     classes=None, # Names in the order of their numbers, from 1; None for those of the file
@@ -132,14 +141,8 @@ def coco_masks(
     masks = _blank(d['images'], path)
     for a in d['annotations']:
         if a.get('image_id') not in masks:
-            raise SaltError(f'{path}: annotation {a.get("id")} is of image {a.get("image_id")}, '
-                'which is not in the file')
-        m = masks[a['image_id']]
-        with _annotation(path, f'annotation {a.get("id")}'):
-            if a['category_id'] not in names:
-                raise SaltError(f'category {a["category_id"]} is not in the file; add it to the categories')
-            if names[a['category_id']] in _as_list(ignore): continue
-            m[_coco_mask(a.get('segmentation'), m.shape)] = _number_of(names[a['category_id']], classes)
+            raise SaltError(f'{path}: annotation {a.get("id")} is of image {a.get("image_id")}, not in the file')
+        with _annotation(path, f'annotation {a.get("id")}'): _paint(a, masks, names, classes, ignore)
     return _by_name([(i['file_name'], masks[i['id']]) for i in d['images']], path)
 
 # %% ../nbs/01b_annotations.ipynb #15bd84f0
