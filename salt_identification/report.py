@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STYLE', 'COVERAGES', 'Html', 'write_page', 'HeldOut', 'cross_doubt', 'held_out', 'lost_points', 'by_coverage',
-           'write_report', 'Comparison', 'compare_runs']
+           'by_class', 'write_report', 'Comparison', 'compare_runs']
 
 # %% ../nbs/10b_report.ipynb #43db58a0
 import base64, io, json
@@ -20,7 +20,8 @@ from . import __version__
 from .files import SaltError, new_file, read_json
 from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
     unseen_tiles)
-from .metrics import best_cut, empty_score, paired_difference, real_groups, score_interval, tile_precision
+from salt_identification.metrics import (best_cut, empty_score, paired_difference, real_groups, score_interval, tile_iou,
+    tile_precision)
 from .neighbours import survey_groups
 from .submission import find_cut, to_masks
 from .tiles import Tiles, as_survey, show_tiles
@@ -180,13 +181,17 @@ def held_out(
     return HeldOut(tiles, _kept(run, learners, parts), part, find_cut(run), _groups_of(runs, survey, tiles.ids))
 
 # %% ../nbs/10b_report.ipynb #7b2960c3
+def _thing(seen):
+    "What the masks show: salt, or bodies of several classes"
+    return 'salt' if seen.probs.shape[1] == 1 else 'a body'
+
 def lost_points(
     seen:HeldOut # From `held_out`
 )->pd.DataFrame: # One line a kind of mistake: tiles, points (of one a tile), share of all that is lost
     "Say what the lost points are made of"
     true, pred = ((m.reshape(len(m), -1) > 0).any(1) for m in (seen.tiles.masks, seen.preds))
-    lost = 1 - seen.scores
-    kinds = {'salt was missed': true & ~pred, 'salt was seen where there is none': ~true & pred,
+    lost, thing = 1 - seen.scores, _thing(seen)
+    kinds = {f'{thing} was missed': true & ~pred, f'{thing} was seen where there is none': ~true & pred,
         'outlines differ': true & pred}
     rows = [(k, int((at & (lost > 0)).sum()), lost[at].sum(), lost[at].sum()/max(lost.sum(), 1e-9))
         for k, at in kinds.items()]
@@ -206,6 +211,19 @@ def by_coverage(
     rows = [(n, int(at.sum()), seen.scores[at].mean(), lost[at].sum()/max(lost.sum(), 1e-9))
         for k, n in enumerate(names) if (at := kind == k).any()]
     return pd.DataFrame(rows, columns=['coverage', 'tiles', 'score', 'lost'])
+
+# %% ../nbs/10b_report.ipynb #7ad6702a
+def by_class(
+    seen:HeldOut # From `held_out`, of several classes
+)->pd.DataFrame: # One line a class that is in the truth or the prediction: number, tiles with it, score, IoU there
+    "Score each class by itself"
+    rows = []
+    for k in range(1, seen.probs.shape[1]):
+        pred, true = seen.preds == k, seen.tiles.masks == k
+        has, any_ = true.any((1,2)), true.any() or pred.any()
+        iou = float(tile_iou(pred[has], true[has]).mean()) if has.any() else np.nan
+        if any_: rows.append((k, int(has.sum()), float(tile_precision(pred, true).mean()), iou))
+    return pd.DataFrame(rows, columns=['class', 'tiles', 'score', 'iou'])
 
 # %% ../nbs/10b_report.ipynb #98d3310d
 def _measured(seen, nets=1):
@@ -264,8 +282,13 @@ def _numbers(seen, names):
     yield Html('<h2>Where the points are lost</h2>')
     yield _table(['', 'tiles', 'points', 'share of all lost', ''],
         [(r.kind, r.tiles, f'{r.points:.1f}', *share(r.share)) for r in lost_points(seen).itertuples()])
-    yield Html('<h2>By the share of salt</h2>')
-    yield _table(['salt in the tile', 'tiles', 'score', '', 'share of all lost'],
+    if seen.probs.shape[1] > 1:
+        yield Html('<h2>By class</h2>')
+        yield _table(['class', 'tiles with it', 'score', '', 'IoU there'],
+            [(int(r[0]), int(r[1]), f'{r[2]:.3f}', _bar(r[2]), f'{r[3]:.3f}') for r in by_class(seen).values])
+    thing = _thing(seen)
+    yield Html(f'<h2>By the share of {thing}</h2>')
+    yield _table([f'{thing} in the tile', 'tiles', 'score', '', 'share of all lost'],
         [(r.coverage, r.tiles, f'{r.score:.3f}', _bar(r.score), share(r.lost)[0])
         for r in by_coverage(seen).itertuples()])
     if seen.part.max():
