@@ -206,11 +206,28 @@ def write(out, track, how, path=HERE/'ABLATIONS.md'):
     rest = [r for r in rest if not r.startswith(title)]
     with new_file(path, overwrite=True) as f: f.write_text('\n## '.join([head, *rest, text[3:]]), encoding='utf-8')
 
+def same_base(out, track):
+    "A folder is for one base: runs of another would be compared with it"
+    noted = out/f'base_{track}.json'
+    if noted.exists() and json.loads(noted.read_text(encoding='utf-8')) != json.loads(json.dumps(BASES[track])):
+        raise SystemExit(f'{out} was begun with another base, {noted.read_text(encoding="utf-8")}; '
+            'give the same --with, or an --out of its own')
+    noted.write_text(json.dumps(BASES[track]), encoding='utf-8')
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('data'); p.add_argument('--out', required=True); p.add_argument('--weights')
-    p.add_argument('--minutes', type=float, default=8.); p.add_argument('--steps', type=int)
-    p.add_argument('--seeds', type=int, nargs='+', default=[0]); p.add_argument('--only', nargs='+'); p.add_argument('--csv', default=HERE/'runs.csv'); p.add_argument('--others', nargs='+', default=[]); p.add_argument('--same-folds', action='store_true'); p.add_argument('--with', dest='more', type=json.loads, default={}); p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
+    p.add_argument('data')
+    p.add_argument('--out', required=True)
+    p.add_argument('--weights')
+    p.add_argument('--others', nargs='+', default=[])
+    p.add_argument('--minutes', type=float, default=8.)
+    p.add_argument('--steps', type=int)
+    p.add_argument('--seeds', type=int, nargs='+', default=[0])
+    p.add_argument('--only', nargs='+')
+    p.add_argument('--with', dest='more', type=json.loads, default={})
+    p.add_argument('--same-folds', action='store_true')
+    p.add_argument('--csv', default=HERE/'runs.csv')
+    p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
     o = p.parse_args()
     if o.same_folds: data.make_folds = lambda tiles, n_folds, seed, groups, dealt=data.make_folds: dealt(tiles,
         n_folds, 0, groups)
@@ -221,6 +238,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
     BASES[track] = BASES[track] | o.more
+    same_base(out, track)
     some = variants(track,
         o.others) | {'doubtful labels left out': BASES[track] | dict(leave_out=doubtful(small.train))}
     wanted = {n: a for n, a in some.items() if not o.only or n in o.only or n == 'base'}

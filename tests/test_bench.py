@@ -157,6 +157,12 @@ def test_every_name_has_a_folder_of_its_own(ablate, tmp_path):
     assert len({ablate.folder_of(tmp_path, 'weights', n, 0) for n in names}) == len(
         set(names)) and ablate.folder_of(tmp_path, 'weights', 'drop path .2', 1).name == 'weights_drop_path_.2_1'
 
+def test_a_folder_of_ablations_is_for_one_base(ablate, tmp_path, monkeypatch):
+    for _ in range(2): ablate.same_base(tmp_path, 'random')
+    monkeypatch.setitem(ablate.BASES, 'random', ablate.BASES['random'] | dict(dropout=.5))
+    with pytest.raises(SystemExit, match='was begun with another base'): ablate.same_base(tmp_path, 'random')
+    ablate.same_base(tmp_path, 'weights')
+
 def test_a_line_of_the_table_of_runs_is_written_once(ablate, tmp_path):
     p = tmp_path/'runs.csv'; p.write_text('date,seed\n2026,0\n')
     for _ in range(2): ablate.note(dict(date='2027', seed=0, judge='expected'), p)
