@@ -49,5 +49,5 @@ bench-full: .venv-bench/bench.ok ## Curves and the score at equal minutes: make 
 ablate: $(VENV)/dev.ok ## What each ingredient is worth: make ablate DATA=folder ARGS='--minutes 8 --seeds 0' (hours; goes on where it was stopped)
 	"$(BIN)/python" benchmarks/ablate.py "$(DATA)" --out ablations $(ARGS)
 
-clean: ## Remove the virtual environment and what the demo wrote
+clean: ## Remove the virtual environments, the built site, and what the demo wrote
 	rm -rf "$(VENV)" .venv-bench demo docs/_build docs/_site

@@ -229,6 +229,7 @@ def main():
     p.add_argument('--csv', default=HERE/'runs.csv')
     p.add_argument('--write', action='store_true', help='into ABLATIONS.md')
     o = p.parse_args()
+    if o.more and o.write: p.error('--write is for the tables of the usual base; leave out --with, or write it by hand')
     if o.same_folds: data.make_folds = lambda tiles, n_folds, seed, groups, dealt=data.make_folds: dealt(tiles,
         n_folds, 0, groups)
     remark = KEPT_OUT + SAME_FOLDS*o.same_folds

@@ -14,7 +14,7 @@ from PIL import Image
 
 from salt_identification.data import make_folds
 from salt_identification.neighbours import survey_groups
-from salt_identification.files import new_folder
+from salt_identification.files import new_folder, read_table
 from salt_identification.rle import save_masks
 from salt_identification.submission import read_submission, score_masks
 from salt_identification.tiles import Survey
@@ -29,6 +29,14 @@ def save_images(tiles, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for id, image in zip(tiles.ids, tiles.images): Image.fromarray(image).save(folder/f'{id}.png')
 
+def copy_tables(survey, folder, learned):
+    "Lines of groups.csv and depths.csv for the tiles that are labelled (`learned`), or are there at all"
+    train = set(np.array(survey.train.ids)[learned])
+    for name, ids in (('groups', train), ('depths', {*survey.ids, *survey.test_ids})):
+        if not (survey.path/f'{name}.csv').exists(): continue
+        t = read_table(survey.path/f'{name}.csv', ['id'])
+        t[t.id.isin(ids)].to_csv(folder/f'{name}.csv', index=False)
+
 def make(data, out):
     "Write the survey to develop on"
     survey = Survey(data)
@@ -38,7 +46,8 @@ def make(data, out):
             masks = d/name/'masks'; masks.mkdir(parents=True)
             save_masks(tiles.ids, tiles.masks, masks, classes=survey.train.n_classes > 1)
         save_images(survey.train[~kept], d/'train'/'images')
-        for tiles in (survey.test, survey.train[kept]): save_images(tiles, d/'test'/'images')
+        for tiles in [survey.test]*bool(survey.test_ids) + [survey.train[kept]]: save_images(tiles, d/'test'/'images')
+        copy_tables(survey, d, ~kept)
     print(f'{(~kept).sum()} labelled tiles, {kept.sum()} kept out')
 
 def grade(out, run):
@@ -50,7 +59,8 @@ def grade(out, run):
     score = score_masks(ids, np.stack([preds[place[i]] for i in ids]), np.stack([masks[i] for i in ids]))
     lost = 1 - score.tiles['score'].to_numpy()
     doubt = pd.read_csv(run/'uncertainty.csv').set_index('id').loc[ids, 'doubt'].to_numpy()
-    print(f'{score}\nstandard error {lost.std()/len(ids)**.5:.4f}; the most doubtful tenth catches {caught(doubt, lost):.3f}, at best {caught(lost, lost):.3f}')
+    print(f'{score}\nstandard error {lost.std()/len(ids)**.5:.4f}; '
+        f'the most doubtful tenth catches {caught(doubt, lost):.3f}, at best {caught(lost, lost):.3f}')
     print('its own estimate:', json.loads((run/'estimate.json').read_text()))
 
 if __name__ == '__main__': dict(make=make, grade=grade)[sys.argv[1]](*sys.argv[2:])

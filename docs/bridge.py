@@ -263,6 +263,8 @@ def full_text(paths):
 
 def main(out):
     out = Path(out)
+    if out.exists() and any(out.iterdir()) and not (out/'extra').is_dir():
+        raise SystemExit(f'{out} was not made here, and would be emptied; name another folder')
     shutil.rmtree(out, ignore_errors=True)
     learn_names()
     books = [*tutorials(), *library()]

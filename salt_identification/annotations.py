@@ -6,7 +6,7 @@
 __all__ = ['coco_masks', 'labelme_masks', 'class_numbers', 'survey_from_masks']
 
 # %% ../nbs/01b_annotations.ipynb #1acb969a
-import json, shutil
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,8 @@ import pandas as pd
 from PIL import Image
 from skimage.draw import polygon2mask
 
-from .files import SaltError, check_inputs, new_folder
-from .rle import save_masks
+from .files import SaltError, check_inputs, new_folder, read_json
+from .rle import check_names, save_masks
 from .tiles import SUFFIXES, Survey
 
 # %% ../nbs/01b_annotations.ipynb #7c037b71
@@ -68,8 +68,7 @@ def _number_of(name, classes):
 # %% ../nbs/01b_annotations.ipynb #fbe65781
 def _read_json(path, keys, what):
     "A JSON file that has `keys`, as one of `what` does"
-    try: d = json.loads(Path(path).read_text(encoding='utf-8-sig'))
-    except (OSError, ValueError) as e: raise SaltError(f'{path} cannot be read as JSON ({e}); check the path') from None
+    d = read_json(path)
     lost = [k for k in keys if not isinstance(d, dict) or k not in d]
     if lost: raise SaltError(f'{path} is no file of {what}: it has no {lost[0]}; pass the file that the tool exported')
     return d
@@ -97,12 +96,20 @@ def _by_name(pairs, where):
 # %% ../nbs/01b_annotations.ipynb #ddcb7a39
 def _as_list(names): return [names] if isinstance(names, str) else list(names or ())
 
+def _check_ignored(classes, ignore, known):
+    "What is passed over is no class, and is there, if it is `known` what is there"
+    for n in _as_list(ignore):
+        if n in _as_list(classes): raise SaltError(f'{n!r} is among the classes, and is to be passed over; choose one')
+        if known and n not in known:
+            raise SaltError(f'{n!r} is to be passed over, and is no category; there are {", ".join(known)}')
+
 def _class_names(classes, d, ignore=()):
     "Names as a list: one, several, or all categories of a COCO file but the headings of others"
+    _check_ignored(classes, ignore, d and [c['name'] for c in d['categories']])
     if classes: return _as_list(classes)
     used, above = {a.get('category_id') for a in d['annotations']}, {c.get('supercategory') for c in d['categories']}
     names = [c['name'] for c in d['categories'] if c['id'] in used or c['name'] not in above]
-    names = [n for n in names if n not in _as_list(ignore)]
+    names = [n for n in dict.fromkeys(names) if n not in _as_list(ignore)]
     twin = next((n for n in names if sum(n.lower() == m.lower() for m in names) > 1), None)
     if twin is None: return names
     raise SaltError(f'there is more than one category {twin!r}, but for capitals; make them one, or name those that '
@@ -116,11 +123,18 @@ def _blank(images, path):
         lost = {'id', 'height', 'width', 'file_name'} - i.keys()
         if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; '
             'export the file anew')
+        if i['id'] in masks: raise SaltError(f'{path}: two images have the number {i["id"]}; was it joined of two files?')
         with _annotation(path, f'image {i["file_name"]}'):
             masks[i['id']] = np.zeros((int(i['height']), int(i['width'])), np.uint8)
     return masks
 
 # %% ../nbs/01b_annotations.ipynb #15929736
+def _numbered_names(d):
+    "number -> name of the categories of a COCO file"
+    names = {c['id']: c['name'] for c in d['categories']}
+    if len(names) == len(d['categories']): return names
+    raise SaltError('two categories have the same number; was it joined of two files?')
+
 def _paint(a, masks, names, classes, ignore=()):
     "Paint one annotation of a COCO file into the mask of its picture"
     if a['category_id'] not in names:
@@ -136,8 +150,7 @@ def coco_masks(
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of a COCO file; where annotations overlap, the later one counts"
     d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
-    with _annotation(path, 'categories'):
-        names, classes = {c['id']: c['name'] for c in d['categories']}, _class_names(classes, d, ignore)
+    with _annotation(path, 'categories'): names, classes = _numbered_names(d), _class_names(classes, d, ignore)
     masks = _blank(d['images'], path)
     for a in d['annotations']:
         if a.get('image_id') not in masks:
@@ -165,7 +178,7 @@ def labelme_masks(
     ignore=() # Names of shapes that are passed over, whatever their kind
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of Labelme's files; where shapes overlap, the later one counts"
-    pairs, classes = [], _class_names(classes or ('salt',), None)
+    pairs, classes = [], _class_names(classes or ('salt',), None, ignore)
     for path in sorted(Path(folder).glob('*.json')):
         d = _read_json(path, ['imageHeight', 'imageWidth', 'imagePath', 'shapes'], 'Labelme')
         with _annotation(path, 'size'): m = np.zeros((d['imageHeight'], d['imageWidth']), np.uint8)
@@ -184,7 +197,7 @@ def class_numbers(
     ignore=() # Likewise
 )->dict: # number -> name, from 1
     "Say which class number stands for which name"
-    if Path(path).is_dir(): names = _class_names(classes or ('salt',), None)
+    if Path(path).is_dir(): names = _class_names(classes or ('salt',), None, ignore)
     else: names = _class_names(classes, _read_json(path, ['images', 'categories', 'annotations'], 'COCO'), ignore)
     return dict(enumerate(names, 1))
 
@@ -198,8 +211,12 @@ def _pictures(folder):
 
 def _empty_like(path):
     "An empty mask of a picture's size"
-    try: return np.zeros(Image.open(path).size[::-1], np.uint8)
-    except OSError: raise SaltError(f'{path} is no image; replace or remove it') from None
+    try:
+        with Image.open(path) as img: return np.zeros(img.size[::-1], np.uint8)
+    except PermissionError: why = 'cannot be read: no permission; ask for it'
+    except Image.DecompressionBombError: why = 'is too large for Pillow; cut it, and its outlines, into parts'
+    except OSError: why = 'is no image; replace or remove it'
+    raise SaltError(f'{path} {why}')
 
 def _fitting(mask, path):
     "The mask of a picture, an empty one if there is none; it is as large as the picture"
@@ -222,8 +239,9 @@ def survey_from_masks(
     files = _pictures(images)
     lost = sorted(set(masks) - set(files))
     if lost: raise SaltError(f'{images} lacks {lost[0]} ({len(lost)} in all), which is annotated; check the folder')
+    check_names([p.stem for p in files.values()])
     every = {name: _fitting(masks.get(name), p) for name, p in files.items()}
-    several = max(map(np.max, every.values())) > 1
+    several = len(classes or ()) > 1 or max(map(np.max, every.values())) > 1
     with new_folder(out, overwrite, (*SUFFIXES, '.csv')) as d:
         for part in ('images', 'masks'): (d/'train'/part).mkdir(parents=True)
         for name, p in files.items():

@@ -16,7 +16,7 @@ from fastai.data.transforms import ItemTransform
 from fastcore.basics import patch
 from torch import nn
 
-from .files import SaltError, check_range
+from .files import SaltError, check_range, check_whole
 
 # %% ../nbs/03_augment.ipynb #175a66c5
 def _pair(size):
@@ -129,7 +129,7 @@ class View:
     "One of eight ways to lay an image down, and the way back"
     def __init__(self,
         k:int # 0 to 7: bit 0 for left-right, bit 1 for up-down, bit 2 for the diagonal
-    ): self.k = check_range('view', int(k), 0, 7)
+    ): self.k = check_whole('view', k, 0, 7)
 
 # %% ../nbs/03_augment.ipynb #4815f389
 @patch
@@ -334,5 +334,5 @@ def tile_tfms(
     "Transforms for training, in the order in which they are applied"
     tfms = [DihedralTile(p=1.)] if dihedral else [FlipTile()] if flip else []
     for cls, arg in ((AffineTile, affine), (CutMixTile, cutmix), (LightTile, light)):
-        if arg: tfms.append(cls(**arg) if isinstance(arg, dict) else cls())
+        if arg or arg == {}: tfms.append(cls(**arg) if isinstance(arg, dict) else cls())
     return tfms

@@ -324,7 +324,7 @@ def _packed(tiles, i):
     truth = (seen.tiles.masks[i] > 0).astype(np.uint8)*255
     return dict(id=str(row.id), image=_url(seen.tiles.images[i], 'webp', quality=75),
         prob=_url((np.minimum(_bytes(seen.probs[i,0]), 253) + 2)//5*5, 'png', optimize=True),
-        truth=_url(truth, 'png', optimize=True), **{c: round(float(row[c]), 4) for c in tiles.table if c != 'id'})
+        truth=_url(truth, 'png', optimize=True), **{c: float(f'{row[c]:.4g}') for c in tiles.table if c != 'id'})
 
 # %% ../nbs/10d_explore.ipynb #86fd765b
 def write_gallery(

@@ -1103,7 +1103,7 @@ def is_finished(
     run # The run's folder
 )->bool: # False also for one that has not begun
     "Has the run come to its end?"
-    return (run/'last.safetensors').exists() and not is_stopped(run)
+    return (Path(run)/'last.safetensors').exists() and not is_stopped(run)
 
 # %% ../nbs/08_learner.ipynb #d368ee9d
 def cores()->int: # At least 1

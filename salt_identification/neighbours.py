@@ -148,6 +148,7 @@ def find_neighbours(
     parts = _check_parts(images)
     check_range('margin', margin, 0, 100)
     sides, first, found = SIDES if sides is None else sides, _equal(parts), []
+    if not sides: raise SaltError('sides is empty; pass some of SIDES, or None for all')
     own, copies = (np.flatnonzero(same) for same in (first == np.arange(len(first)), first != np.arange(len(first))))
     for name, s in sides.items():
         a, b, ahead, r = _matches(_strips(s.of_a, parts)[own], _strips(s.of_b, parts)[own], margin)

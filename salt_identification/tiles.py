@@ -45,8 +45,9 @@ class Tiles:
 # %% ../nbs/01_tiles.ipynb #4dce999b
 def _positions(ids, idx):
     "Positions among `ids` of a slice, numbers, booleans, or ids"
-    every, idx = np.arange(len(ids)), [idx] if isinstance(idx, str) else idx
+    every = np.arange(len(ids))
     if isinstance(idx, (slice, int, np.integer)): return np.atleast_1d(every[idx])
+    idx = [idx] if isinstance(idx, str) else list(idx) # a column of pandas has an index of its own
     if len(idx) and isinstance(idx[0], str):
         at = {id: i for i, id in enumerate(ids)}
         unknown = [id for id in idx if id not in at]
@@ -453,6 +454,7 @@ def _agree(self:Survey, ids, names, table, part):
 def _ending(images, masks):
     "What all names of `masks` have behind the name of an image, such as '_mask'; '' if it is not so"
     first = min(masks, default='')
+    if set(masks) & set(images): return ''
     for n in range(len(first) - 1, 0, -1):
         end = first[n:]
         if all(m.endswith(end) and m.removesuffix(end) in images for m in masks): return end
