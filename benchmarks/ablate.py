@@ -196,15 +196,17 @@ def chart(out, track, path):
     ax.set_xlabel('score against the base, with its 95 % interval')
     path.parent.mkdir(parents=True, exist_ok=True); fig.savefig(path); plt.close(fig)
 
-def write(out, track, how, path=HERE/'ABLATIONS.md'):
-    "The table as a section of ABLATIONS.md; one of the same title is replaced"
+def write(out, track, how, path=HERE/'ABLATIONS.md', images=HERE.parent/'docs'/'images'):
+    "The table into its section of ABLATIONS.md, what is said around it stays; or a new section"
     image = f'ablations_{track}.png'
-    chart(out, track, HERE.parent/'docs'/'images'/image)
+    chart(out, track, images/image)
     title = dict(weights='With ImageNet weights', random='From random weights')[track]
-    text = f'## {title}\n\n{how}\n\n![Differences with their intervals](../docs/images/{image})\n\n{table(out, track)}'
-    head, *rest = path.read_text(encoding='utf-8').split('\n## ')
-    rest = [r for r in rest if not r.startswith(title)]
-    with new_file(path, overwrite=True) as f: f.write_text('\n## '.join([head, *rest, text[3:]]), encoding='utf-8')
+    head, *sections = path.read_text(encoding='utf-8').split('\n## ')
+    new = f'{title}\n\n{how}\n\n![Differences with their intervals](../docs/images/{image})\n\n{table(out, track)}'
+    old = next((k for k, r in enumerate(sections) if r.startswith(title)), None)
+    if old is None: sections.append(new)
+    else: sections[old] = re.sub(r'Base \([^\n]*\n\n(\|[^\n]*\n?)+', lambda m: table(out, track), sections[old], count=1)
+    with new_file(path, overwrite=True) as f: f.write_text('\n## '.join([head, *sections]), encoding='utf-8')
 
 def same_base(out, track):
     "A folder is for one base: runs of another would be compared with it"

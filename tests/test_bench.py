@@ -163,6 +163,17 @@ def test_a_folder_of_ablations_is_for_one_base(ablate, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match='was begun with another base'): ablate.same_base(tmp_path, 'random')
     ablate.same_base(tmp_path, 'weights')
 
+def test_a_table_is_replaced_and_what_is_said_around_it_stays(ablate, tmp_path, monkeypatch):
+    page = tmp_path/'ABLATIONS.md'
+    page.write_text('# Worth\n\nIn short.\n\n## From random weights\n\nhow\n\nBase (random): 0.5\n\n| a | b |\n|---|---|\n| old | 1 |\n\n'
+        '- What was found.\n\n## After\n\n| c |\n')
+    monkeypatch.setattr(ablate, 'chart', lambda *a: None)
+    monkeypatch.setattr(ablate, 'table', lambda out, track: 'Base (new): 0.6\n\n| a | b |\n|---|---|\n| fresh | 2 |\n')
+    for track in ('random', 'weights'): ablate.write(tmp_path, track, 'by hand', page)
+    text = page.read_text()
+    assert text.count('| fresh | 2 |') == 2 and '| old | 1 |' not in text and '0.5' not in text
+    assert '- What was found.\n\n## After\n\n| c |' in text and text.index('## After') < text.index('## With ImageNet weights')
+
 def test_a_line_of_the_table_of_runs_is_written_once(ablate, tmp_path):
     p = tmp_path/'runs.csv'; p.write_text('date,seed\n2026,0\n')
     for _ in range(2): ablate.note(dict(date='2027', seed=0, judge='expected'), p)
