@@ -123,7 +123,8 @@ def _blank(images, path):
         lost = {'id', 'height', 'width', 'file_name'} - i.keys()
         if lost: raise SaltError(f'{path}: image {i.get("file_name", i.get("id"))} lacks its {min(lost)}; '
             'export the file anew')
-        if i['id'] in masks: raise SaltError(f'{path}: two images have the number {i["id"]}; was it joined of two files?')
+        if i['id'] in masks:
+            raise SaltError(f'{path}: two images have the number {i["id"]}; was it joined of two files?')
         with _annotation(path, f'image {i["file_name"]}'):
             masks[i['id']] = np.zeros((int(i['height']), int(i['width'])), np.uint8)
     return masks

@@ -131,7 +131,8 @@ def _convert(args):
     from salt_identification.annotations import class_numbers, coco_masks, labelme_masks, survey_from_masks
     from salt_identification.files import check_inputs
     check_inputs([args.annotations], args.out)
-    classes, ignore = ([n.strip() for n in (names or '').split(',') if n.strip()] for names in (args.classes, args.ignore))
+    classes, ignore = ([n.strip() for n in (names or '').split(',') if n.strip()]
+        for names in (args.classes, args.ignore))
     read = labelme_masks if Path(args.annotations).is_dir() else coco_masks
     masks = read(args.annotations, classes or None, ignore)
     names = class_numbers(args.annotations, classes or None, ignore)
@@ -267,7 +268,8 @@ def _finish(args, runs, learners=None):
     several = any(c.get('classes', 1) > 1 for c in cuts)
     by_cut = 'threshold {threshold:.2f}, smallest area {min_area}'.format_map
     how = (lambda c: 'the most probable class of each pixel') if several else by_cut
-    judged = 'score {score:.4f} on its held-out fold ({tiles} tiles; nothing at all would score {nothing:.4f})'.format_map
+    judged = ('score {score:.4f} on its held-out fold ({tiles} tiles; '
+        'nothing at all would score {nothing:.4f})').format_map
     lines = [f'{r}: {judged(c)}, {how(c)}' for r, c in zip(runs, cuts)]
     where = Path(runs[0]).parent if len(runs) > 1 else runs[0]
     lines += _reported(where, args)

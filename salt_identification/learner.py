@@ -1023,7 +1023,8 @@ def _line_of(run):
     score = last('mean_precision') if config['train'].get('keep') == 'last' else best
     cut = read_json(run/'cut.json') if (run/'cut.json').exists() else {}
     note, where = 'unfinished' if is_stopped(run) else '', dict(run=str(run), survey=Path(config['survey']).name)
-    return where | dict(note=note, score=cut.get('score', score), nothing=cut.get('nothing', math.nan), epochs=len(h), minutes=last('minutes'),
+    return where | dict(note=note, score=cut.get('score', score), nothing=cut.get('nothing', math.nan),
+        epochs=len(h), minutes=last('minutes'),
         net=net['config'].get('encoder', net['kind']), loss=config['loss'], fold=data['fold'], seed=data['seed'])
 
 # %% ../nbs/08_learner.ipynb #a33c27af

@@ -20,8 +20,8 @@ from . import __version__
 from .files import SaltError, new_file, read_json
 from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
     unseen_tiles)
-from salt_identification.metrics import (best_cut, empty_score, paired_difference, real_groups, score_interval, tile_iou,
-    tile_precision)
+from salt_identification.metrics import (best_cut, empty_score, paired_difference, real_groups, score_interval,
+    tile_iou, tile_precision)
 from .neighbours import survey_groups
 from .submission import find_cut, to_masks
 from .tiles import Tiles, as_survey, show_tiles
@@ -317,8 +317,8 @@ def _doubts(seen):
     few = '' if .06 < min(T) and max(T) < 19 else ' A temperature is at its limit: there is too little to fit it on.'
     yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that are salt with 70 %, 70 % should be salt. '
         f'Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
-        f'with the logits divided by a temperature ({T[0]:.2f} and {T[1]:.2f}, each fitted on one half of the tiles and '
-        f'used on the other) {ece(after, y):.4f}.{few}</p>')
+        f'with the logits divided by a temperature ({T[0]:.2f} and {T[1]:.2f}, '
+        f'each fitted on one half of the tiles and used on the other) {ece(after, y):.4f}.{few}</p>')
     curves = {'as the net says it': reliability(p, y), 'with the temperature': reliability(after, y)}
     yield Html(_picture(plot_reliability(curves).figure, f'Reliability: {" and ".join(curves)}'))
     rows = [(f'{100*s:.0f} %', f'{100*caught(doubt, lost, s):.0f} %', f'{100*caught(lost, lost, s):.0f} %')
@@ -429,7 +429,8 @@ def compare_runs(
     first, second = (held_out(r, survey, device) for r in (a, b))
     where = [c['survey'] for c in configs]
     if where[0] != where[1] and not set(first.tiles.ids) & set(second.tiles.ids):
-        raise SaltError(f'the runs were trained on different surveys, {" and ".join(where)}; compare runs of one survey')
+        raise SaltError(f'the runs were trained on different surveys, {" and ".join(where)}; '
+            'compare runs of one survey')
     i, j = _paired(first, second)
     if not np.array_equal(first.tiles.masks[i], second.tiles.masks[j]):
         raise SaltError('the runs were judged by different masks, so their scores cannot be compared; '

@@ -216,7 +216,8 @@ def _truth(path, ids, shape):
     if not path.exists(): raise SaltError(f'truth {path} is missing; check the path')
     if path.is_dir():
         s = _MaskFolder(path)
-        if shape and tuple(shape) != tuple(s.size): raise SaltError('masks in {} are {}x{}, and the size that was given '
+        if shape and tuple(shape) != tuple(s.size):
+            raise SaltError('masks in {} are {}x{}, and the size that was given '
             'is {}x{}; leave it out (--size, shape=)'.format(path, *s.size, *shape))
         return s.ids, {i: s.mask(i) for i in ids if i in s.sources['train'].names['masks']}, shape or s.size
     names, masks = read_submission(path, shape or (101,101))
@@ -236,7 +237,8 @@ def score_submission(
         ids, preds = read_submission(submission, size)
     except SaltError as e:
         if shape or 'past the last pixel' not in str(e): raise
-        raise SaltError(f'{e}; tiles that are not 101x101? Then give their size (--size HEIGHT WIDTH, shape=)') from None
+        raise SaltError(f'{e}; tiles that are not 101x101? '
+            'Then give their size (--size HEIGHT WIDTH, shape=)') from None
     return score_masks(ids, preds, np.stack([true[i] for i in ids]))
 
 # %% ../nbs/10_submission.ipynb #0af132cc
@@ -568,7 +570,8 @@ def odd_windows(
     paths = _run_paths(runs)
     known = [Familiar.load(f) for f in _beside(paths, 'familiar.json')][:1]
     h, w = read_config(run_folders(paths[0])[0])['size'] if known else image.shape
-    wins = [image[y:y+h,x:x+w] for y in range(0, image.shape[0] - h + 1, h) for x in range(0, image.shape[1] - w + 1, w)]
+    wins = [image[y:y+h,x:x+w] for y in range(0, image.shape[0] - h + 1, h)
+        for x in range(0, image.shape[1] - w + 1, w)]
     return (int(known[0].is_odd(np.stack(wins)).sum()), len(wins)) if known and wins else (0, 0)
 
 # %% ../nbs/10_submission.ipynb #fa802618

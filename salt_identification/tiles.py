@@ -848,7 +848,7 @@ def _all_chunks(s, lost):
         except SaltError as e: lost.append(str(e))
 
 def _look(s):
-    "(what -> ids, tiles of each coverage class, class number -> (tiles, pixels), parts that cannot be read) of a survey"
+    "(what -> ids, tiles of each coverage class, class number -> (tiles, pixels), parts that cannot be read)"
     odd, seen, classes, numbers, lost = {}, {}, Counter(), {}, []
     for tiles in _all_chunks(s, lost):
         for k, v in _odd(tiles).items(): odd.setdefault(k, []).extend(v)
