@@ -894,7 +894,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'salt_identification/metrics.py'),
                                              'salt_identification.metrics._best_levels': ( 'metrics.html#_best_levels',
                                                                                            'salt_identification/metrics.py'),
-                                             'salt_identification.metrics._both': ('metrics.html#_both', 'salt_identification/metrics.py'),
                                              'salt_identification.metrics._classes': ( 'metrics.html#_classes',
                                                                                        'salt_identification/metrics.py'),
                                              'salt_identification.metrics._cut_scores': ( 'metrics.html#_cut_scores',

@@ -11,7 +11,6 @@ __all__ = ['THRESHOLDS', 'MIN_AREAS', 'LEVELS', 'SHARPNESSES', 'SHIFTS', 'tile_c
 
 # %% ../nbs/07_metrics.ipynb #ba43cfc6
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,15 +45,10 @@ def _packed(x):
     rows = np.packbits(x.flatten(1).numpy(), axis=1)
     return np.pad(rows, ((0,0), (0, -rows.shape[1] % 8))).view(_WORD)
 
-def _both(f, a, b, many=2**22):
-    "`f` of both arrays, at the same time where they are large and there is more than one thread"
-    if a.numel() < many or torch.get_num_threads() < 2: return f(a), f(b)
-    with ThreadPoolExecutor(2) as pool: return tuple(pool.map(f, (a, b)))
-
 def _overlaps(a, b):
     "(N,3) int64, pixels (N,H,W) that are not 0 in both, in `a`, in `b`"
     if a.device.type != 'cpu': return torch.stack([o.sum((1,2)) for o in ((a != 0) & (b != 0), a != 0, b != 0)], 1)
-    p, q = _both(_packed, a, b)
+    p, q = _packed(a), _packed(b)
     return torch.as_tensor(np.stack([_count_bits(o).sum(1, dtype=np.int64) for o in (p & q, p, q)], 1))
 
 # %% ../nbs/07_metrics.ipynb #85d8e575
