@@ -597,12 +597,14 @@ def _salt_shares(paths):
 def _section(args):
     "Predict sections of any size"
     from salt_identification.submission import predict_sections
-    if not args.quiet: _unfinished([args.run])
+    files = _matching(args.files)
+    if not args.quiet:
+        _unfinished([args.run])
+        _strange(args.run, files)
     names = ('maps', 'threshold', 'min_area', 'overlap', 'tta', 'bs', 'device', 'overwrite')
     with _bar('predicting', args.quiet) as progress:
-        paths = predict_sections(args.run, _matching(args.files), args.out, progress=progress,
+        paths = predict_sections(args.run, files, args.out, progress=progress,
             **{n: getattr(args, n) for n in names})
-    if not args.quiet: _strange(args.run, _matching(args.files))
     shares = _salt_shares(paths)
     _give(args, dict(masks=[str(p) for p in paths], salt=shares), f'{len(paths)} masks in {args.out}, '
         f'{sum(not s for s in shares)} of them empty; salt in {sum(shares)/max(1, len(shares)):.1%} of the pixels')
@@ -873,12 +875,13 @@ def _hush():
     "Let what is still to be printed go nowhere"
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-# %% ../nbs/11_cli.ipynb #09ab09d1
+# %% ../nbs/11_cli.ipynb #b7b628b1
 def _interrupted(e):
     "Did a Ctrl-C stand behind an error? While a module is imported, Python wraps it in another"
     while e is not None and not isinstance(e, KeyboardInterrupt): e = e.__cause__ or e.__context__
     return e is not None
 
+# %% ../nbs/11_cli.ipynb #09ab09d1
 def main(
     argv=None # Arguments; None for those of the process
 )->int: # 0; 2 for what the user can mend; 130 when interrupted

@@ -23,7 +23,7 @@ from fastcore.basics import patch
 from .augment import tile_tfms
 from .files import SaltError, check_whole
 from .neighbours import survey_groups
-from .tiles import Part, Tiles, as_survey, check_bytes, show_tiles, is_sparse
+from .tiles import Part, Tiles, as_survey, check_bytes, is_sparse, show_tiles
 
 # %% ../nbs/04_data.ipynb #9186e0bc
 def _deal(groups, kinds, order, n, rng):
@@ -137,7 +137,8 @@ def check_classes(
 # %% ../nbs/04_data.ipynb #9beed1d1
 def _channels(tiles):
     "Channels for the classes of the masks, unless most of them are never used"
-    n, used = tiles.n_classes, np.unique(tiles.masks).tolist()
+    n = tiles.n_classes
+    used = np.unique(tiles.masks).tolist() if n > 8 else [] # sorting all pixels takes a while
     if not is_sparse(used): return n
     said = ', '.join(map(str, [k for k in used if k][:4])) + ' ...'*(len(used) > 5)
     raise SaltError(f'masks hold the class numbers {said}, which asks for {n} channels; '

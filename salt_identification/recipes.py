@@ -561,7 +561,7 @@ def resume_recipe(
     device=None # None for a GPU if there is one
 )->Estimate: # Of the submission's score
     "Go on with a recipe that was stopped"
-    start, out = time.monotonic(), Path(out)
+    out = Path(out)
     if not (out/'recipe.json').exists(): raise SaltError(f'{out} holds no recipe; check the path')
     config = read_json(out/'recipe.json')
     _say(quiet)(_titled(config))

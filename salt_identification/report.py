@@ -226,6 +226,8 @@ def by_class(
     return pd.DataFrame(rows, columns=['class', 'tiles', 'score', 'iou'])
 
 # %% ../nbs/10b_report.ipynb #98d3310d
+_KIN = ' All of them belong together (groups.csv), so the truth may lie further off.'
+
 def _measured(seen, nets=1):
     "The score of held-out tiles, and how far it can be believed"
     n, groups = len(seen.scores), seen._own_groups()
@@ -235,7 +237,7 @@ def _measured(seen, nets=1):
     if n < 2: return f'{said}: too few to say more. {flatters}'
     low, high = score_interval(seen.scores, groups)
     one_group = seen.groups is not None and groups is None
-    kin = ' All of them belong together (groups.csv), so the truth may lie further off.' if one_group else ''
+    kin = _KIN if one_group else ''
     return f'{said}, between {low:.3f} and {high:.3f} (95 %).{kin} {flatters}'
 
 # %% ../nbs/10b_report.ipynb #f3dc70cc
@@ -245,7 +247,7 @@ def _estimated(e):
     gain = gain.format(e['gain']) if e.get('gain') else ''
     return (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if '
         f'{e["graded"]} tiles are graded (95 %). Measured on {e["tiles"]} tiles, each by a net that had not seen it, '
-        f'with a cut that was chosen on others.{gain}')
+        f'with a cut that was chosen on others.{_KIN if e.get("one_group") else ""}{gain}')
 
 def _outcome(run, seen):
     "The score in a sentence"
