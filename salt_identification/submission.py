@@ -171,8 +171,8 @@ class Score:
 @patch
 def __repr__(self:Score):
     said = [f'score {self.score:.4f} on {self.n} tiles']
-    if self.empty == self.empty: said.append(f'{self.empty:.1%} of the empty ones right')
-    if self.salt == self.salt: said.append(f'with salt: score {self.salt:.4f}, IoU {self.iou:.4f}')
+    if not np.isnan(self.empty): said.append(f'{self.empty:.1%} of the empty ones right')
+    if not np.isnan(self.salt): said.append(f'with salt: score {self.salt:.4f}, IoU {self.iou:.4f}')
     return '; '.join(said)
 
 @patch
@@ -217,8 +217,8 @@ def _truth(path, ids, shape):
     if path.is_dir():
         s = _MaskFolder(path)
         if shape and tuple(shape) != tuple(s.size):
-            raise SaltError('masks in {} are {}x{}, and the size that was given '
-            'is {}x{}; leave it out (--size, shape=)'.format(path, *s.size, *shape))
+            raise SaltError('masks in {} are {}x{}, and the size that was given is {}x{}; leave it out '
+                '(--size, shape=)'.format(path, *s.size, *shape))
         return s.ids, {i: s.mask(i) for i in ids if i in s.sources['train'].names['masks']}, shape or s.size
     names, masks = read_submission(path, shape or (101,101))
     return names, dict(zip(names, masks)), shape or (101,101)

@@ -47,7 +47,7 @@ def _positions(ids, idx):
     "Positions among `ids` of a slice, numbers, booleans, or ids"
     every = np.arange(len(ids))
     if isinstance(idx, (slice, int, np.integer)): return np.atleast_1d(every[idx])
-    idx = [idx] if isinstance(idx, str) else list(idx) # a column of pandas has an index of its own
+    idx = [idx] if isinstance(idx, str) else np.asarray(idx) # a column of pandas has an index of its own
     if len(idx) and isinstance(idx[0], str):
         at = {id: i for i, id in enumerate(ids)}
         unknown = [id for id in idx if id not in at]
@@ -309,7 +309,7 @@ def _ends(a):
     return np.percentile(a, [0,1,99,100], method='nearest')
 
 def _greys_left(ends):
-    "'LOWEST to HIGHEST only, N of 256 greys' if 16-bit numbers of such `_ends` would be next to nothing in 8 bits"
+    "'LOWEST to HIGHEST only, N of 256 greys' if such 16-bit numbers would be next to nothing in 8 bits, else ''"
     low, high = np.min(ends, 0).astype(int), np.max(ends, 0).astype(int)
     for (lo, hi), most in (((low[0], high[3]), ''), ((low[1], high[2]), ' in 98 of 100 pixels')):
         if 0 < hi - lo < 4096: return f'{lo} to {hi} only{most}, {(hi >> 8) - (lo >> 8) + 1} of 256 greys'
