@@ -41,30 +41,31 @@ from kept_out import kept_out
 HERE = Path(__file__).resolve().parent
 STRONG = dict(affine=dict(rotate=10., scale=.25, shift=.1, shear=.2, p=.85),
     light=dict(brightness=.12, contrast=.3, p=.8))
-BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>lovasz@0.33', encoder_rate=.33,
+BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>symlovasz@0.33', encoder_rate=.33,
     tfms=dict(affine=True, light=True)),
-    random=dict(net='slim32', loss='bce>lovasz@0.5', tfms=dict(affine=True, light=True)))
+    random=dict(net='slim32', loss='bce>symlovasz@0.5', tfms=dict(affine=True, light=True)))
 JUDGE = 'expected' # ExpectedCut(1, 0); before 2026-11-26 a cut chosen on other tiles, and judged.json had no such key
 KEPT_OUT = 'trained on the survey without the fifth that kept_out.py names: load_run without that survey holds out other tiles than this run did'
 SAME_FOLDS = '; the folds are those of seed 0 whatever the seed (--same-folds)'
 def changes(base):
-    "name -> what changes; a loss that switches does so where that of `base` does, so that one thing changes at a time"
-    at = base['loss'].partition('@')[2] or '0.5'
+    "name -> what changes; a loss that switches does so where that of `base` does, and to the same one, so that one thing changes at a time"
+    later, _, at = base['loss'].partition('>')[2].partition('@')
+    later, at = later or 'symlovasz', at or '0.5'
     return {
         'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)),
         'affine and light': dict(tfms=dict(affine=True, light=True)),
         'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)),
         'CutMix': dict(tfms=dict(affine=True, light=True, cutmix=True)), 'no augmentation': dict(tfms=dict(flip=False)),
         'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'),
-        'Lovasz from the start': dict(loss='lovasz'), 'Lovasz from 2/3': dict(loss='bce>lovasz@0.67'),
-        'symmetric Lovasz': dict(loss=f'bce>symlovasz@{at}'),
-        'Lovasz with ReLU': dict(loss=f'bce>lovasz(act=relu)@{at}'),
-        'BCE, then Lovasz and BCE': dict(loss=f'bce>lovasz+0.5*bce@{at}'),
+        'Lovasz from the start': dict(loss=later), 'Lovasz from 2/3': dict(loss=f'bce>{later}@0.67'),
+        'one-sided Lovasz': dict(loss=f'bce>lovasz@{at}'), 'symmetric Lovasz': dict(loss=f'bce>symlovasz@{at}'),
+        'Lovasz with ReLU': dict(loss=f'bce>{later}(act=relu)@{at}'),
+        'BCE, then Lovasz and BCE': dict(loss=f'bce>{later}+0.5*bce@{at}'),
         'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'),
         'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
         'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
         'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True),
-        'presence loss': dict(loss=f'bce+0.1*presence>lovasz+0.1*presence@{at}'),
+        'presence loss': dict(loss=f'bce+0.1*presence>{later}+0.1*presence@{at}'),
         'coordinate channels': dict(coords=True), 'MixUp': dict(cbs=[MixUp(.4)]),
         'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.),
         'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),

@@ -146,7 +146,8 @@ def test_one_thing_changes_at_a_time(ablate):
         found = ablate.variants(track)
         switches = {n: float(a['loss'].partition('@')[2]) for n, a in found.items() if '>' in a['loss']}
         assert switches.pop('Lovasz from 2/3') == .67 and set(switches.values()) == {
-            at} and 'symmetric Lovasz' in switches
+            at} and 'one-sided Lovasz' in switches and 'symmetric Lovasz' not in found
+        assert all('symlovasz' in a['loss'] for n, a in found.items() if '>' in a['loss'] and n != 'one-sided Lovasz')
         same = [n for n, a in found.items() if n != 'base' and ablate.settled(a) == ablate.settled(found['base'])]
         assert not same and ('no scSE' in found) == ('no dropout' in found) == ('encoder at '
             'full rate' in found) == (track == 'weights')
