@@ -124,7 +124,7 @@ def entries(src, module, public):
         if type(node).__name__ in KIND:
             owner = _patched(node)
             if owner and not node.name.startswith('_') and (owner in public or owner in _everywhere):
-                out.append(entry(node, src, _everywhere.get(owner, module) if owner not in public else module, owner))
+                out.append(entry(node, src, module, owner))
             elif not owner and node.name in public: out.append(entry(node, src, module))
         elif isinstance(node, ast.Assign):
             said = _comments(src)

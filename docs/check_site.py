@@ -1,7 +1,7 @@
 """Look at the built site from outside: `python docs/check_site.py docs/_site`.
 
 Every internal link and anchor leads somewhere, every picture is there and has a text, nothing is fetched from elsewhere,
-and every public name has its entry.
+and every public name has its entry, with a link to its source.
 """
 import json, sys
 from html.parser import HTMLParser
@@ -9,21 +9,26 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 class Page(HTMLParser):
-    "Ids, links, pictures and files fetched of a page"
+    "Ids, links, pictures, files fetched, and entries of a page, with whether they lead to their source"
     def __init__(self, path):
         super().__init__()
-        self.ids, self.links, self.pictures, self.fetched = set(), [], [], []
+        self.ids, self.links, self.pictures, self.fetched, self.entries, self.entry = set(), [], [], [], {}, None
         self.feed(path.read_text(encoding='utf-8'))
 
     def handle_starttag(self, tag, attrs):
         a = dict(attrs)
         if a.get('id'): self.ids.add(a['id'])
+        if tag == 'dt' and 'py' in (a.get('class') or '').split(): self.entry = a.get('id'); self.entries[self.entry] = False
+        if tag == 'a' and self.entry and '_modules/' in (a.get('href') or ''): self.entries[self.entry] = True
         if tag == 'a' and a.get('name'): self.ids.add(a['name'])
         if tag == 'a' and a.get('href'): self.links.append(a['href'])
         if tag == 'img': self.pictures.append((a.get('src', ''), a.get('alt')))
         if tag == 'script' and a.get('src'): self.fetched.append(a['src'])
         if tag == 'link' and a.get('rel') in ('stylesheet', 'icon', 'preload') and a.get('href'):
             self.fetched.append(a['href'])
+
+    def handle_endtag(self, tag):
+        if tag == 'dt': self.entry = None
 
 def faults(site):
     "What is wrong, one line each"
@@ -46,6 +51,8 @@ def faults(site):
             if src.startswith(('http:', 'https:', '//')): yield f'{where(p)}: picture {src} is fetched from elsewhere'
             elif not src.startswith('data:') and not target(p, src)[0].exists():
                 yield f'{where(p)}: picture {src} is missing'
+        for name, sourced in page.entries.items():
+            if not sourced: yield f'{where(p)}: {name} has no link to its source'
         for url in page.fetched:
             if urlsplit(url).netloc: yield f'{where(p)}: {url} is fetched from elsewhere'
             elif not target(p, url)[0].exists(): yield f'{where(p)}: {url} is missing'

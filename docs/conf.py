@@ -7,6 +7,7 @@ ini.read(Path(__file__).with_name('settings.ini'), encoding='utf-8')
 project, release = ini['DEFAULT']['lib_name'], ini['DEFAULT']['version']
 author = ini['DEFAULT']['author']
 extensions = ['myst_nb', 'sphinx.ext.viewcode']
+viewcode_follow_imported_members = False # it asks values for their module, which constants and properties do not know
 nb_execution_mode = 'off'
 nb_merge_streams = True
 nb_code_prompt_show, nb_code_prompt_hide = 'Its code', 'Its code'
@@ -41,5 +42,22 @@ def _mathml(display):
         raise nodes.SkipNode
     return visit, None
 
-def setup(app): app.add_html_math_renderer('mathml', inline_renderers=_mathml('inline'),
-    block_renderers=_mathml('block'))
+def _find_source(app, module):
+    "A module's text and where each name is in it: viewcode alone knows neither patched methods nor constants"
+    import ast
+    from sphinx.pycode import ModuleAnalyzer
+    analyzer = ModuleAnalyzer.for_module(module)
+    places = dict(analyzer.find_tags())
+    for node in ast.parse(analyzer.code).body:
+        lines = node.lineno, node.end_lineno
+        if any(ast.unparse(d).startswith('patch') for d in getattr(node, 'decorator_list', [])):
+            cls = node.args.args[0].annotation
+            for c in getattr(cls, 'elts', [cls]): places[f'{ast.unparse(c)}.{node.name}'] = 'def', *lines
+        for t in getattr(node, 'targets', []):
+            for n in getattr(t, 'elts', [t]):
+                if isinstance(n, ast.Name): places[n.id] = 'other', *lines
+    return analyzer.code, places
+
+def setup(app):
+    app.add_html_math_renderer('mathml', inline_renderers=_mathml('inline'), block_renderers=_mathml('block'))
+    app.connect('viewcode-find-source', _find_source)
