@@ -24,6 +24,7 @@ from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.mixup import MixHandler
 from fastai.callback.schedule import combined_cos
 from fastai.learner import Learner
+from fastai.optimizer import Optimizer
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save as to_bytes
@@ -169,7 +170,7 @@ class EMA(Callback):
         decay:float=.99 # Share of the old mean that each step keeps, 0 to 0.99999
     ):
         self.decay = check_range('ema', decay, 0, .99999)
-        self.mean, self.raw, self.live, self.steps, self.fitting = None, None, None, 0, False
+        self.mean, self.raw, self.live, self.marks, self.steps, self.fitting = None, None, None, None, 0, False
 
 # %% ../nbs/07a_training.ipynb #4ca75e22
 @patch
@@ -206,18 +207,33 @@ def _put(net, values):
         for k, v in _floats(net).items(): v.copy_(values[k])
 
 # %% ../nbs/07a_training.ipynb #6dcc1120
+def _marks(net):
+    "The weights of a net, each with the number of times it was written to"
+    return [(v, v._version) for v in _floats(net).values()]
+
+@patch
+def settle(self:EMA):
+    "Forget mean and raw weights if others have been put into the net since the mean was"
+    if self.raw is None: return
+    now = _marks(self.model)
+    same = len(now) == len(self.marks) and all(a is b and i == j for (a, i), (b, j) in zip(now, self.marks))
+    if not same: self.raw = self.mean = None
+
 @patch
 def show(self:EMA):
     "Put the mean into the net, and the raw weights aside"
     if self.mean is None or self.raw is not None: return
     self.raw = {k: v.detach().clone() for k, v in _floats(self.model).items()}
     _put(self.model, self.mean)
+    self.marks = _marks(self.model)
 
 @patch
 def release(self:EMA):
     "Put the raw weights back"
+    self.settle()
     if self.raw is not None: _put(self.model, self.raw)
     self.raw = None
+
 
 # %% ../nbs/07a_training.ipynb #a3915c22
 @patch
@@ -227,8 +243,8 @@ def before_validate(self:EMA):
 
 @patch
 def after_validate(self:EMA):
-    "Train on with the raw weights"
-    self.release()
+    "Train on with the raw weights, if a training is on"
+    if self.live is not None: self.release()
 
 @patch
 def after_fit(self:EMA):
@@ -303,25 +319,39 @@ class DeepSupervision(Callback):
 
 # %% ../nbs/07a_training.ipynb #82434056
 def _pack_opt(opt):
-    "(tensors, groups) of a torch optimiser"
+    "(tensors, groups) of an optimiser"
     state = opt.state_dict()
-    tensors = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in state['state'].items()
+    if 'slow_weights' in state:
+        raise SaltError(f'{type(opt).__name__} has slow weights, which no file here holds; use another optimiser')
+    each, groups = state['state'], state.get('param_groups', state.get('hypers'))
+    tensors = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in (each.items() if isinstance(each, dict) else enumerate(each))
         for k, v in s.items() if v is not None}
-    return tensors, [{k: v for k, v in g.items() if k != 'params'} for g in state['param_groups']]
+    return tensors, [{k: v for k, v in g.items() if k != 'params'} for g in groups]
+
 
 # %% ../nbs/07a_training.ipynb #e20b5b47
+def _in_order(state, params):
+    "The tensors of a state in the memory order of their parameters"
+    for p in params:
+        for k, v in state[p].items():
+            if getattr(v, 'shape', None) == p.shape: state[p][k] = torch.empty_like(p).copy_(v)
+
 def _unpack_opt(opt, tensors, groups):
-    "Give a torch optimiser its state back, each tensor in the memory order of its weight"
+    "Give an optimiser its state back, each tensor in the memory order of its weight"
     state = {}
     for name, v in tensors.items():
         _, i, k = name.split('.', 2)
         state.setdefault(int(i), {})[k] = v
-    own = opt.state_dict()['param_groups']
-    groups = [{**o, **g, 'params': o['params']} for o, g in zip(own, groups)]
-    opt.load_state_dict(dict(state=state, param_groups=groups))
-    for p, s in getattr(opt, 'opt', opt).state.items():
-        for k, v in s.items():
-            if v.shape == p.shape: s[k] = torch.empty_like(p).copy_(v)
+    if isinstance(opt, Optimizer):
+        plain = lambda s: {k: v.item() if v.ndim == 0 else v for k, v in s.items()}
+        opt.load_state_dict(dict(state=[plain(state.get(i, {})) for i in range(len(opt.all_params()))], hypers=groups))
+    else:
+        own = opt.state_dict()['param_groups']
+        groups = [{**o, **g, 'params': o['params']} for o, g in zip(own, groups)]
+        opt.load_state_dict(dict(state=state, param_groups=groups))
+    state = getattr(opt, 'opt', opt).state
+    _in_order(state, list(state))
+
 
 # %% ../nbs/07a_training.ipynb #e8273d20
 def part_of(
@@ -352,6 +382,7 @@ def pack_state(
     "Take down all that training depends on"
     ema, position = find_cb(learn, EMA), getattr(learn.dls.train, 'position', 0)
     net = {f'net.{k}': v for k, v in learn.model.state_dict().items()}
+    if ema: ema.settle()
     if ema and ema.raw: net |= {f'net.{k}': v for k, v in ema.raw.items()}
     mean = {f'ema.{k}': v for k, v in ema.mean.items()} if ema and ema.mean else {}
     opt, groups = _pack_opt(learn.opt) if learn.opt else ({}, [])
@@ -375,9 +406,14 @@ def unpack_state(
 ):
     "Give a learner its state back"
     if any(isinstance(c, ChannelsLast) for c in learn.cbs): learn.model.to(memory_format=torch.channels_last)
-    learn.model.load_state_dict(part_of(tensors, 'net.'))
+    weights, own = part_of(tensors, 'net.'), learn.model.state_dict()
+    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
+        raise SaltError('the state is that of another net; make the learner with the net that was saved')
+    learn.model.load_state_dict(weights)
     ema = find_cb(learn, EMA)
-    if ema: ema.mean, ema.raw, ema.steps = part_of(tensors, 'ema.') or None, None, numbers['ema_steps']
+    if ema:
+        ema.mean, ema.raw, ema.steps = part_of(tensors, 'ema.') or None, None, numbers['ema_steps']
+        if ema.live is None: ema.show()
     half = find_cb(learn, GPUAutocast)
     if half and 'scale' in numbers: half.scale = numbers['scale']
     if numbers['groups']:
