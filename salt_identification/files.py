@@ -14,6 +14,7 @@ from numbers import Real
 from pathlib import Path
 from stat import S_IMODE
 
+import numpy as np
 import pandas as pd
 
 # %% ../nbs/00_files.ipynb #7135d713
@@ -26,12 +27,12 @@ def check_range(
     value, # The number
     lo, # Smallest that is allowed
     hi # Largest that is allowed
-): # `value`
+): # `value`; a plain number for one of numpy's
     "Give back `value` if it is a number from `lo` to `hi`, or say what was expected"
     if not isinstance(value, Real) or isinstance(value, bool):
         raise SaltError(f'{name} is {value!r}, expected a number from {lo} to {hi}')
     if not lo <= value <= hi: raise SaltError(f'{name} is {value}, expected {lo} to {hi}')
-    return value
+    return getattr(value, 'item', lambda: value)()
 
 # %% ../nbs/00_files.ipynb #806deb53
 def check_whole(
@@ -289,13 +290,20 @@ def read_table(
     return df
 
 # %% ../nbs/00_files.ipynb #e7ffe040
+def _number(v):
+    "A number of numpy's as Python has it"
+    if isinstance(v, np.generic): return v.item()
+    raise TypeError(f'{v!r} is nothing for JSON')
+
 def write_json(
     path, # The file
-    obj, # What JSON can say
+    obj, # What JSON can say, numbers of numpy's among it
     overwrite:bool=False # Replace a file that is there
 ):
     "Write `obj` as JSON"
-    with new_file(path, overwrite) as f: f.write_text(json.dumps(obj, indent=1) + '\n', encoding='utf-8')
+    text = json.dumps(obj, indent=1, default=_number) + '\n'
+    with new_file(path, overwrite) as f: f.write_text(text, encoding='utf-8')
+
 
 # %% ../nbs/00_files.ipynb #42e841b5
 def read_json(

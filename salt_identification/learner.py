@@ -9,7 +9,8 @@ __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'COURSE_LIMITS', 'net_spec', 'make_ne
            'repeat_run', 'run_folders', 'list_runs', 'is_finished', 'cores', 'plan_jobs', 'train_folds', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
-import _thread, copy, hashlib, json, math, os, platform, re, signal, subprocess, sys, tempfile, threading, time
+import _thread, copy, hashlib, inspect, json, math, os, platform
+import re, shutil, signal, subprocess, sys, tempfile, threading, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -20,7 +21,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import Callback, CancelFitException, CancelValidException
+from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import TrackerCallback
 from fastai.callback.training import GradientClip
@@ -41,7 +44,7 @@ from .losses import LOSSES, loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
 from .tiles import Survey, Tiles, as_survey, free_memory
-from .training import (EMA, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock, autocast,
+from .training import (EMA, CPUAutocast, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock, autocast,
     bf16_slow, evaluating, fastest_precision, find_cb, pack_state, part_of, plan_minutes, plan_steps, precision_cbs,
     read_numbers, read_state, schedule, shortest_time, silent, state_kept, unpack_state, write_state)
 from .unet import Unet, Unet34, param_groups
@@ -68,7 +71,8 @@ def make_net(
 )->nn.Module: # Not trained
     "Make the net of a spec"
     if spec['kind'] not in NETS:
-        raise SaltError(f'a net of kind {spec["kind"]} cannot be made from its name; pass it as net=')
+        raise SaltError(f'a net of kind {spec["kind"]} cannot be made from its name; pass it as net= to load_run, '
+            'and the learner on; or put its class into NETS')
     if weights: kwargs['pretrained' if spec['kind'] == 'Unet34' else 'weights'] = weights
     net = NETS[spec['kind']](**{**spec['config'], **kwargs})
     return PadCrop(net, **spec['pad']) if spec.get('pad') else net
@@ -81,7 +85,9 @@ class _LateData:
         if not isinstance(self._dls, SaltDataLoaders) and callable(self._dls): self._dls = self._dls()
         return self._dls
     @dls.setter
-    def dls(self, v): self._dls = v
+    def dls(self, v):
+        self._dls = v
+        if hasattr(v, 'stats'): self.stats, self.n_in = v.stats, v.n_in
 
 # %% ../nbs/08_learner.ipynb #4a1ab61b
 class SaltLearner(_LateData, Learner):
@@ -96,9 +102,9 @@ class SaltLearner(_LateData, Learner):
         device=None, # Where the net goes; None for the device of `dls`
         **kwargs # For fastai's `Learner`
     ):
-        self.stats, self.n_in = stats or dls.stats, n_in or dls.n_in
         self.precision, self.device = precision, torch.device(device or dls.device)
         super().__init__(dls, model, *args, **kwargs)
+        self.stats, self.n_in = stats or dls.stats, n_in or dls.n_in
         self.model.to(self.device)
 
 # %% ../nbs/08_learner.ipynb #33ce4df3
@@ -108,6 +114,11 @@ def _release(self:SaltLearner, more=()):
     for cb in L(self.cbs) + L(more):
         if isinstance(cb, Callback) and hasattr(cb, 'release'): cb.release()
     if ema := find_cb(self, EMA): ema.live = None # no training is on
+
+def _rest(learn, more=()):
+    "Take back whatever was changed for a time, and show the mean, as a net does outside of a training"
+    learn._release(more)
+    if ema := find_cb(learn, EMA): ema.show()
 
 @patch
 def fit(self:SaltLearner,
@@ -123,7 +134,7 @@ def fit(self:SaltLearner,
     try: return super(SaltLearner, self).fit(n_epoch, lr, wd, cbs, **kwargs)
     except BaseException as e:
         self.loss_func = loss
-        self._release(cbs)
+        _rest(self, cbs)
         if isinstance(e, SaltError): e.args = (str(e).split(':\n\t', 1)[-1],)
         raise
 
@@ -133,7 +144,8 @@ def _do_epoch_validate(self:SaltLearner, *args, **kwargs):
     "Validate or predict, and leave nothing behind when interrupted"
     try: return super(SaltLearner, self)._do_epoch_validate(*args, **kwargs)
     except BaseException:
-        self._release()
+        ema = find_cb(self, EMA)
+        (self._release if ema and ema.live is not None else partial(_rest, self))()
         raise
 
 # %% ../nbs/08_learner.ipynb #7ed3b6a7
@@ -154,7 +166,9 @@ def load(self:SaltLearner,
     **kwargs # Accepted for fastai's sake
 )->Learner: # The learner itself
     "Load what `save` wrote"
-    unpack_state(self, *read_state(self.path/self.model_dir/f'{file}.safetensors'))
+    path = self.path/self.model_dir/f'{file}.safetensors'
+    try: unpack_state(self, *read_state(path))
+    except ValueError as e: raise SaltError(f'{path} does not fit: {e}; make the learner with the net that was saved')
     return self
 
 # %% ../nbs/08_learner.ipynb #227a60d2
@@ -163,8 +177,6 @@ def forward(self:SaltLearner,
     x:torch.Tensor # (B,C,H,W), normalised
 )->torch.Tensor: # (B,n,H,W) logits, float32, on the learner's device
     "Run the net on a batch for prediction"
-    ema = find_cb(self, EMA)
-    if ema and ema.live is None: ema.show()
     with evaluating([self.model]), torch.inference_mode(), autocast(self.precision, self.device):
         return self.model(x.to(self.device, memory_format=torch.channels_last)).float()
 
@@ -179,6 +191,28 @@ def predict(self:SaltLearner,
         raise SaltError(f'image has shape {np.shape(image)}, expected (height, width); `predict_tiles` takes several')
     logits = self.forward(to_input(image, self.stats, self.n_in))
     return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), to_probs(logits)[0].cpu().numpy()
+
+# %% ../nbs/08_learner.ipynb #c93d9d47
+@patch
+def set_precision(self:SaltLearner,
+    precision:str # 'float32', 'bf16' or 'fp16'
+)->Learner: # The learner itself
+    "Train and predict in another precision"
+    new = precision_cbs(precision, self.device)
+    self.remove_cbs([c for c in self.cbs if isinstance(c, (ChannelsLast, CPUAutocast, MixedPrecision))])
+    self.add_cbs(new)
+    self.precision = precision
+    return self
+
+@patch
+def to_fp16(self:SaltLearner): return self.set_precision('fp16')
+
+@patch
+def to_bf16(self:SaltLearner): return self.set_precision('bf16')
+
+@patch
+def to_fp32(self:SaltLearner): return self.set_precision('float32')
+
 
 # %% ../nbs/08_learner.ipynb #da800bbf
 @patch
@@ -195,24 +229,47 @@ def _unet34(args):
     return Unet34(**{'pretrained' if k == 'weights' else k: v for k, v in args.items()})
 
 # %% ../nbs/08_learner.ipynb #0ddf379c
-def _check_heads(net, n_out):
-    "`net` can tell the classes apart"
-    has = net_spec(net)['config'].get('n_out', n_out)
-    if has < n_out: raise SaltError(f'the net tells {has} classes, the survey has {n_out}; make it with n_out={n_out}')
+def _try_shape(net, dls):
+    "Channels that a net of one's own gives for a tile of `dls`"
+    first = next(net.parameters(), torch.zeros(()))
+    x = torch.zeros(1, dls.n_in, *dls.train_tiles.size, device=first.device)
+    try:
+        with evaluating([net]), torch.no_grad(): out = net(x)
+    except (RuntimeError, ValueError) as e:
+        raise SaltError(f'the net takes no batch of shape {tuple(x.shape)} ({str(e).strip().splitlines()[0]}); '
+            'make it for so many channels, or put it into a PadCrop')
+    if getattr(out, 'shape', ())[2:] == x.shape[2:] and len(out.shape) == 4: return out.shape[1]
+    raise SaltError(f'for a batch of shape {tuple(x.shape)} the net gives {getattr(out, "shape", type(out).__name__)}, '
+        'expected maps of the same height and width; put it into a PadCrop, or make it give logits alone')
+
+def _check_net(net, dls):
+    "`net` takes tiles as `dls` has them, and can tell their classes apart"
+    config = net_spec(net)['config']
+    if config.get('n_in', dls.n_in) != dls.n_in:
+        raise SaltError(f'the net takes {config["n_in"]} channels, the loaders give {dls.n_in}; make either with '
+            f'n_in of the other')
+    has = config['n_out'] if 'n_out' in config else _try_shape(net, dls)
+    if has < dls.n_out:
+        raise SaltError(f'the net tells {has} classes, the survey has {dls.n_out}; make it with n_out={dls.n_out}')
     return net
 
+
+# %% ../nbs/08_learner.ipynb #6a09c252
 def _build(net, dls, net_args):
     "A net from a name, a spec or a net"
     if isinstance(net, nn.Module):
-        if not net_args: return _check_heads(net, dls.n_out)
+        if not net_args: return _check_net(net, dls)
         raise SaltError(f'the net is made already and takes no {", ".join(net_args)}; say it when you make the net')
     shape = dict(n_in=dls.n_in, n_out=dls.n_out)
     if isinstance(net, dict):
         open_ = shape if net['kind'] in ('Unet', 'Unet34') else {} # what the spec may have left open
-        return _check_heads(make_net({**net, 'config': {**open_, **net['config']}}, **net_args), dls.n_out)
+        return _check_net(make_net({**net, 'config': {**open_, **net['config']}}, **net_args), dls)
     args = {**shape, **net_args}
-    if str(net).lower() == 'unet34': return _check_heads(_unet34(args), dls.n_out)
-    return _check_heads(Unet(**{**(dict(encoder=net) if net else DEFAULT_NET['config']), **args}), dls.n_out)
+    if str(net).lower() == 'unet34': return _check_net(_unet34(args), dls)
+    odd = [k for k in args if k not in inspect.signature(Unet).parameters]
+    if odd: raise SaltError(f'{", ".join(odd)}: no argument of a training or of its net, which takes '
+        f'{", ".join(inspect.signature(Unet).parameters)}')
+    return _check_net(Unet(**{**(dict(encoder=net) if net else DEFAULT_NET['config']), **args}), dls)
 
 # %% ../nbs/08_learner.ipynb #b72a4c4e
 def check_device(
@@ -247,12 +304,20 @@ def _wants_deep(net, cbs):
     has = getattr(bare_net(net), 'deep', None) is not None
     return has and not any(isinstance(c, DeepSupervision) for c in cbs)
 
-def _assemble(dls, net, loss, precision, device, opts, metrics=None, cbs=(), **kwargs):
+def _check_metrics(metrics):
+    "Each metric has a name of its own, for it is a column of the history"
+    names = [m.name for m in metrics if hasattr(m, 'name')]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice: raise SaltError(f'two metrics are called {twice}, and a history has one column for each name; '
+        'give one of them a class with another name')
+    return metrics
+
+def _assemble(dls, net, loss, precision, device, opts, metrics=None, cbs=(), opt_func=None, **kwargs):
     "A `SaltLearner`; `opts` are the numbers `lr`, `wd`, `ema` and `clip`"
     cbs = [*_habits(precision, device, opts['ema'], opts['clip'], _wants_deep(net, cbs)), *cbs]
-    metrics = _metrics() if metrics is None else metrics
-    return SaltLearner(dls, net, loss_func=make_loss(loss), opt_func=ADAMW, lr=opts['lr'], wd=opts['wd'], cbs=cbs,
-        splitter=param_groups, metrics=metrics, precision=precision, device=device, **kwargs)
+    metrics = _metrics() if metrics is None else _check_metrics(L(metrics))
+    return SaltLearner(dls, net, loss_func=make_loss(loss), opt_func=opt_func or ADAMW, lr=opts['lr'], wd=opts['wd'],
+        cbs=cbs, splitter=param_groups, metrics=metrics, precision=precision, device=device, **kwargs)
 
 # %% ../nbs/08_learner.ipynb #7b53755f
 def _check_batch(n, size):
@@ -273,16 +338,20 @@ def salt_learner(
     precision:str='auto', # 'auto' to try, 'float32', 'bf16' or 'fp16'
     metrics=None, # None for mean precision, mean IoU and accuracy
     cbs=None, # More callbacks
+    opt_func=None, # One of fastai's, or `partial(Optimiser, opt=torch.optim.SGD)`; None for AdamW
     **net_args # For the net: `attention`, `dropout`, `weights`, ...
 )->SaltLearner: # Ready to train
     "Put data, net and loss together, ready to train"
+    if not isinstance(dls, SaltDataLoaders):
+        raise SaltError(f'dls is a {type(dls).__name__}, expected what salt_dataloaders(survey) gives; '
+            'SaltLearner(dls, net, stats=..., n_in=...) takes others')
     _check_batch(dls.bs, dls.train_tiles.size)
-    net, limits = _build(net, dls, net_args), dict(lr=(1e-8, 10), wd=(0, 10), clip=(0, 1e6))
-    opts = dict(lr=lr, wd=wd, clip=clip, ema=ema)
-    for name, (lo, hi) in limits.items(): check_range(name, opts[name], lo, hi)
+    limits = dict(lr=(1e-8, 10), wd=(0, 10), clip=(0, 1e6), ema=(0, .99999))
+    opts = {k: check_range(k, v, *limits[k]) for k, v in dict(lr=lr, wd=wd, clip=clip, ema=ema).items()}
+    net = _build(net, dls, net_args)
     if precision == 'auto':
         precision = fastest_precision(net, dls.device, dls.train_tiles.size, dls.n_in, min(8, dls.bs))
-    return _assemble(dls, net, loss, precision, dls.device, opts, metrics, cbs or (), path=Path('.'))
+    return _assemble(dls, net, loss, precision, dls.device, opts, metrics, L(cbs), opt_func, path=Path('.'))
 
 # %% ../nbs/08_learner.ipynb #e071ebc5
 @patch
@@ -431,6 +500,7 @@ def averaged(
 )->dict: # name -> tensor
     "The weights to predict with: the averaged ones where there are such"
     ema = find_cb(learn, EMA)
+    if ema: ema.settle()
     state = {**learn.model.state_dict(), **(ema.mean if ema and ema.mean else {})}
     return {k: v.detach().clone().contiguous() for k, v in state.items()}
 
@@ -439,15 +509,18 @@ def _weights(run, state):
     "Tensors of a run for prediction"
     file = dict(best='model', last='last').get(state)
     path = run/(f'{file}.safetensors' if file else f'snapshots/{state}.safetensors')
-    if not path.exists(): raise SaltError(f'run {run} has no {path.relative_to(run)}: it was stopped before its '
+    if not path.exists() and file: raise SaltError(f'run {run} has no {path.name}: it was stopped before its '
         f'first epoch ended; go on with: saltid resume {run}')
+    if not path.exists():
+        known = ['best', 'last', *sorted(p.stem for p in (run/'snapshots').glob('*.safetensors'))]
+        raise SaltError(f'run {run} has no state {state}, expected one of {", ".join(known)}')
     tensors, _ = read_state(path)
     return part_of(tensors, 'net.') | part_of(tensors, 'ema.') if state == 'last' else tensors
 
 # %% ../nbs/08_learner.ipynb #1893b850
 class RunSaver(Callback):
     "Write a run's folder as training goes on"
-    order, every = 80, 60.
+    order, every = 58, 60.
     def __init__(self,
         run, # The run's folder
         clock:PlanClock, # Of this training
@@ -676,7 +749,7 @@ def _own(learn, parts):
     get = parts.get
     own = dict(net=isinstance(get('net'), nn.Module), loss=loss_spec(learn.loss_func) == 'custom',
         tfms=get('tfms') is not None and _said(get('tfms')) is None, metrics=get('metrics') is not None,
-        cbs=bool(get('cbs')))
+        cbs=bool(get('cbs')), opt_func=get('opt_func') is not None)
     return [name for name, is_own in own.items() if is_own]
 
 # %% ../nbs/08_learner.ipynb #ecc5be2d
@@ -791,7 +864,7 @@ def train_run(
     train = _length(minutes, epochs, steps) | _course(seed, cycles, encoder_rate, patience, tfms, keep)
     survey = as_survey(survey)
     _check_out(out, overwrite, survey.path, kwargs.get('weights'))
-    data = dict(fold=fold, n_folds=n_folds, grouped=grouped, leave_out=leave_out, bs=bs, n_in=n_in, seed=seed)
+    data = dict(fold=fold, n_folds=n_folds, grouped=grouped, leave_out=leave_out, bs=bs, n_in=n_in, seed=train['seed'])
     learn = _new_learner(survey, check_device(device), data, **parts)
     _rates(learn, encoder_rate) # or an error, before there is a folder
     config = _config(learn, train, parts)
@@ -819,14 +892,15 @@ def survey_of(
 # %% ../nbs/08_learner.ipynb #f9e8d51e
 def _lost(*_): raise SaltError('this run has a loss of your own, which no file holds; pass it: loss=...')
 
-def _from_config(config, net, survey, device, path, same=False, loss=None, tfms=None, metrics=None, cbs=None):
+def _from_config(config, net, survey, device, path, same=False, loss=None, tfms=None, metrics=None, cbs=None,
+        opt_func=None):
     "The learner of a config, its data not yet opened"
     data = dict(config['data'])
     if tfms is None: tfms = config['train'].get('tfms')
     if loss is None: loss = _lost if config['loss'] == 'custom' else config['loss']
     dls = lambda: salt_dataloaders(survey_of(config, survey), tfms=tfms, device=device, **data)
     precision = _precision_here(config['precision'], device, same)
-    return _assemble(dls, net, loss, precision, device, config['learner'], metrics, cbs or (), path=path,
+    return _assemble(dls, net, loss, precision, device, config['learner'], metrics, L(cbs), opt_func, path=path,
         stats=tuple(data['stats']), n_in=data['n_in'])
 
 # %% ../nbs/08_learner.ipynb #38f67a93
@@ -1052,7 +1126,7 @@ _COURSE = 'steps', 'epochs', 'cycles', 'encoder_rate', 'patience', 'keep'
 def _said_otherwise(config, given):
     "Names of what was given and is another in the config: the course, tfms, loss, net, weights"
     train, net, get = config['train'], config['net']['config'], given.get
-    plain = lambda v: json.loads(json.dumps(v))
+    plain = lambda v: json.loads(json.dumps(v, default=lambda n: n.item())) # a number of numpy has `item`
     odd = [k for k in _COURSE if get(k) is not None and train.get(k) != get(k)]
     if isinstance(get('tfms'), dict) and train.get('tfms') != plain(get('tfms')): odd.append('tfms')
     if isinstance(get('loss'), str) and loss_spec(make_loss(get('loss'))) != config['loss']: odd.append('loss')
@@ -1071,22 +1145,28 @@ def _otherwise(config, given):
     return odd + [k for k, v in opts.items() if k in given and given[k] != v] + _said_otherwise(config, given)
 
 # %% ../nbs/08_learner.ipynb #20be7071
-def _check_fold(run, folds, given, tiles):
-    "A fold that is there is one of as many, of the same tiles, and trained alike"
+def _check_fold(run, folds, given, tiles, pixels):
+    "A fold that is there is one of as many, of the same tiles and pixels, and trained alike"
     config = read_config(run)
     n, anew = config['data']['n_folds'], '--overwrite (overwrite=True), or name another folder'
     if n != folds: raise SaltError(f'{run} is one of {n} folds, not of {folds}; pass folds={n}, or {anew}')
     if config['tiles'] != tiles:
         raise SaltError(f'{run} is of a survey of {config["tiles"]} tiles, this one has {tiles}; pass {anew}')
+    if config.get('pixels') not in (None, pixels):
+        raise SaltError(f'images or masks of the survey are not those that {run} has learned from; pass {anew}')
     odd = _otherwise(config, given)
     if odd: raise SaltError(f'{run} was trained with another {", ".join(odd)}; go on as it was begun, or pass {anew}')
 
 # %% ../nbs/08_learner.ipynb #dd0d5ff4
-def _check_left(out, runs):
-    "No fold of an earlier training would stay in `out` beside the new ones, and predict along"
+def _check_beside(out, runs, overwrite):
+    "No run, recipe or fold of an earlier training lies in `out` beside the folds, to hide them or to predict along"
+    if (out/'config.json').exists(): raise SaltError(f'{out} is a run; name another folder for the folds')
+    if not overwrite: return
+    if (out/'recipe.json').exists(): raise SaltError(f'{out} is that of a recipe; name another folder for the folds')
     old = next((p.parent for p in sorted(out.glob('fold*/config.json')) if p.parent not in runs), None)
     if old: raise SaltError(f'{old} is of an earlier training, and would predict along; delete it, '
         'or name another folder')
+
 
 # %% ../nbs/08_learner.ipynb #158115f1
 def _parts_of(run, given):
@@ -1094,10 +1174,9 @@ def _parts_of(run, given):
     return {n: given[n] for n in read_config(run)['own'] if n in given}
 
 # %% ../nbs/08_learner.ipynb #a4dae337
-def _train_fold(survey, run, minutes, fold, folds, overwrite, given):
+def _train_fold(survey, run, minutes, fold, folds, given):
     "Train the run of a fold, or go on with it; `given` is for `train_run`"
-    if overwrite or not (run/'config.json').exists():
-        train_run(survey, run, minutes, fold=fold, n_folds=folds, overwrite=overwrite, **given)
+    if not (run/'config.json').exists(): train_run(survey, run, minutes, fold=fold, n_folds=folds, **given)
     else: resume_run(run, survey, given.get('quiet', False), given.get('device'), **_parts_of(run, given))
 
 def is_finished(
@@ -1193,7 +1272,7 @@ def _work(job):
     _lifeline()
     torch.set_num_threads(job['threads'])
     if job['tty']: sys.stderr.isatty = lambda: True
-    how = {k: job[k] for k in ('fold', 'folds', 'overwrite', 'given')}
+    how = {k: job[k] for k in ('fold', 'folds', 'given')}
     minutes = _minutes_left(job['minutes'], min(max(time.time() - job['sent'], 0), 60) + 2)
     try: return _train_fold(_told_survey(job), Path(job['run']), minutes, **how)
     except KeyboardInterrupt: return 130
@@ -1293,17 +1372,34 @@ def _job(survey, run, k, **how):
     return dict(run=run, survey=where, pixels=_pixels_key(survey.train), tty=sys.stderr.isatty(), **how)
 
 # %% ../nbs/08_learner.ipynb #9ff650a7
-def _train_apart(survey, runs, k, minutes, overwrite, given, changes, **kwargs):
+def _train_apart(survey, runs, k, minutes, given, changes, folds):
     "Train those of `runs` that are not finished, each in a process of its own, `k` at a time"
     start, given = time.monotonic(), [given | c for c in changes]
-    done = [i for i, run in enumerate(runs) if not overwrite and is_finished(run)]
-    for i in done: _train_fold(survey, runs[i], None, i, kwargs['folds'], False, given[i])
+    done = [i for i, run in enumerate(runs) if is_finished(run)]
+    for i in done: _train_fold(survey, runs[i], None, i, folds, given[i])
     todo = [i for i in range(len(runs)) if i not in done]
     if todo: survey_groups(survey) if given[0].get('grouped', True) else survey.train
     minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
-    how = dict(kwargs, minutes=minutes and minutes/turns, overwrite=overwrite, threads=max(1, cores()//k))
+    how = dict(folds=folds, minutes=minutes and minutes/turns, threads=max(1, cores()//k))
     _side_by_side([_job(survey, runs[i], k, fold=i, given=given[i], **how) for i in todo], k,
         given[0].get('quiet', False))
+
+
+# %% ../nbs/08_learner.ipynb #26fc2c88
+def _try_out(survey, folds, given):
+    "Make a learner by settings that are for `train_run`, to see that they can be meant"
+    own = inspect.signature(train_run).parameters
+    data = {k: given.get(k, own[k].default) for k in ('grouped', 'leave_out', 'bs', 'n_in', 'seed')}
+    parts = {k: v for k, v in given.items() if k not in own} | dict(net=given.get('net'), tfms=given.get('tfms'))
+    _new_learner(survey, check_device(given.get('device')), data | dict(fold=0, n_folds=folds), **parts)
+
+def _clear(survey, runs, folds, given):
+    "Delete the runs of folds that are trained anew, once nothing speaks against it"
+    for run, more in zip(runs, given):
+        _check_out(run, True, survey.path, more.get('weights'))
+        _try_out(survey, folds, more)
+    for run in runs: shutil.rmtree(run, ignore_errors=True)
+
 
 # %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(
@@ -1318,33 +1414,37 @@ def train_folds(
     **kwargs # For `train_run`
 )->list: # The runs' paths
     "Train one run for each fold"
+    if odd := {'n_folds', 'fold'} & kwargs.keys():
+        raise SaltError(f'train_folds takes no {odd.pop()}; say folds=, and nets= for the first few of them')
     survey, out, folds = as_survey(survey), Path(out), check_whole('folds', folds, 2, 100)
     n = folds if nets is None else check_whole('nets', nets, 1, folds)
     if kwargs.get('epochs') or kwargs.get('steps'): minutes = None
     else: check_range('minutes', minutes, .05*n, 100_000)
     runs, changes = [out/f'fold{i}' for i in range(n)], list(islice(cycle(turns or [{}]), n))
-    if overwrite: _check_left(out, runs)
+    _check_beside(out, runs, overwrite)
     k = min(_jobs(jobs, n, minutes, kwargs | c, type(survey)) for c in changes)
-    for run, change in zip(runs, changes):
-        if (run/'config.json').exists() and not overwrite: _check_fold(run, folds, kwargs | change, len(survey.train))
-    if k > 1: _train_apart(survey, runs, k, minutes, overwrite, kwargs, changes, folds=folds)
+    if overwrite and any(run.exists() for run in runs): _clear(survey, runs, folds, [kwargs | c for c in changes])
+    old = [(run, kwargs | c) for run, c in zip(runs, changes) if (run/'config.json').exists()]
+    pixels = _pixels_key(survey.train) if old else None
+    for run, given in old: _check_fold(run, folds, given, len(survey.train), pixels)
+    if k > 1: _train_apart(survey, runs, k, minutes, kwargs, changes, folds)
     else:
         for i, run in enumerate(runs):
             given = kwargs | changes[i]
             given |= dict(net=copy.deepcopy(given.get('net')))
-            _train_fold(survey, run, minutes and minutes/n, i, folds, overwrite, given)
+            _train_fold(survey, run, minutes and minutes/n, i, folds, given)
     return runs
 
 # %% ../nbs/08_learner.ipynb #786cf5f0
 def plot_history(
     run # The run's folder
-): # The two axes
-    "Draw loss and score over the minutes of a run"
+): # The three axes
+    "Draw loss, score and learning rate over the minutes of a run"
     h = _history(Path(run))
     if not len(h): raise SaltError(f'{run} has no history yet; check the path, or go on with: saltid resume {run}')
     first, metrics = ['train_loss', 'valid_loss'], list(h)[list(h).index('valid_loss') + 1:][:2]
-    fig, axs = plt.subplots(1, 2, figsize=(8,2.4), dpi=72, layout='constrained')
-    for ax, columns in zip(axs, (first, metrics)):
+    fig, axs = plt.subplots(1, 3, figsize=(9,2.4), dpi=72, layout='constrained')
+    for ax, columns in zip(axs, (first, metrics, ['lr'])):
         for c in columns: ax.plot(h['minutes'], h[c], label=c)
         ax.set_xlabel('minutes')
         if columns: ax.legend()

@@ -324,8 +324,8 @@ def _pack_opt(opt):
     if 'slow_weights' in state:
         raise SaltError(f'{type(opt).__name__} has slow weights, which no file here holds; use another optimiser')
     each, groups = state['state'], state.get('param_groups', state.get('hypers'))
-    tensors = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in (each.items() if isinstance(each, dict) else enumerate(each))
-        for k, v in s.items() if v is not None}
+    each = each.items() if isinstance(each, dict) else enumerate(each)
+    tensors = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in each for k, v in s.items() if v is not None}
     return tensors, [{k: v for k, v in g.items() if k != 'params'} for g in groups]
 
 
@@ -408,7 +408,7 @@ def unpack_state(
     if any(isinstance(c, ChannelsLast) for c in learn.cbs): learn.model.to(memory_format=torch.channels_last)
     weights, own = part_of(tensors, 'net.'), learn.model.state_dict()
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
-        raise SaltError('the state is that of another net; make the learner with the net that was saved')
+        raise ValueError('the state is that of another net')
     learn.model.load_state_dict(weights)
     ema = find_cb(learn, EMA)
     if ema:
