@@ -157,9 +157,10 @@ def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
     config = finish(run, survey, seed, length, args, remark)
     ids, groups, best, plain = judge(run, survey)
     assert not before or before['ids'] == ids, f'{run} held out other tiles when it was judged before; use the arguments of that time (--same-folds?)'
-    steps = read_numbers(run/'last.safetensors')['plan']['ends'][-1] # as carried out, which a run of minutes may not have planned at first
+    done = read_numbers(run/'last.safetensors') # as carried out, which a run of minutes may not have planned at first
+    steps, minutes = done['plan']['ends'][-1], f'{done["spent"]/60:.1f}'
     note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name,
-        seed=seed, steps=steps, settings=said(args), precision=config['precision'],
+        seed=seed, steps=steps, minutes=minutes, settings=said(args), precision=config['precision'],
         tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}', judge=JUDGE), csv_path)
     write_json(run/'judged.json', dict(track=track, name=name, seed=seed, judge=JUDGE, ids=ids, groups=groups,
         cut=best.tolist(), plain=plain.tolist()), overwrite=True)
