@@ -172,6 +172,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'salt_identification.cli._check_new': ('cli.html#_check_new', 'salt_identification/cli.py'),
                                          'salt_identification.cli._check_order': ('cli.html#_check_order', 'salt_identification/cli.py'),
                                          'salt_identification.cli._check_recipe': ('cli.html#_check_recipe', 'salt_identification/cli.py'),
+                                         'salt_identification.cli._check_train': ('cli.html#_check_train', 'salt_identification/cli.py'),
                                          'salt_identification.cli._classes': ('cli.html#_classes', 'salt_identification/cli.py'),
                                          'salt_identification.cli._clock': ('cli.html#_clock', 'salt_identification/cli.py'),
                                          'salt_identification.cli._columns': ('cli.html#_columns', 'salt_identification/cli.py'),
