@@ -448,6 +448,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'salt_identification.files.check_inputs': ( 'files.html#check_inputs',
                                                                                        'salt_identification/files.py'),
                                            'salt_identification.files.check_new': ('files.html#check_new', 'salt_identification/files.py'),
+                                           'salt_identification.files.check_path': ( 'files.html#check_path',
+                                                                                     'salt_identification/files.py'),
                                            'salt_identification.files.check_range': ( 'files.html#check_range',
                                                                                       'salt_identification/files.py'),
                                            'salt_identification.files.check_room': ( 'files.html#check_room',
