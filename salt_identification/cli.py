@@ -101,7 +101,11 @@ def _command(sub, name, fn, help, example):
 _SHARED = dict(device=dict(help='cpu, cuda, ...; the best there is unless told'),
     quiet=dict(action='store_true', help='no progress'),
     overwrite=dict(action='store_true', help='replace what is there'),
-    skip_bad=dict(action='store_true', help='leave out tiles that cannot be used, and say which'))
+    skip_bad=dict(action='store_true', help='leave out tiles that cannot be used, and say which'),
+    data=dict(help='where the survey is now; where it was unless told'),
+    threshold=dict(type=float, help='probability above which a pixel is salt; what training found unless told'),
+    tta=dict(help='views to average: none, flip (the mirror image, too), wide (also a step back), '
+        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip'))
 
 def _share(p, *names):
     "Add options that several commands share"
@@ -460,8 +464,7 @@ def _resume(args):
 def _resume_parser(sub):
     p = _command(sub, 'resume', _resume, 'go on with a run that was stopped', 'saltid resume RUN')
     p.add_argument('run', help='the run\'s folder, or a folder of runs')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
-    _share(p, 'device', 'quiet')
+    _share(p, 'data', 'device', 'quiet')
 
 # %% ../nbs/11_cli.ipynb #8fe7cc43
 def _repeat(args):
@@ -475,8 +478,7 @@ def _repeat_parser(sub):
         'saltid repeat RUN --out RUN2')
     p.add_argument('run', help='the run\'s folder')
     p.add_argument('--out', required=True, help='the new run\'s folder, to be made')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
-    _share(p, 'device', 'quiet', 'overwrite')
+    _share(p, 'data', 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #b27e0889
 def _predicted(done, several, *files):
@@ -561,16 +563,12 @@ def _predict_parser(sub):
     p.add_argument('--maps', help='a folder to write probabilities to, as mean.npy, std.npy and ids.json')
     p.add_argument('--uncertainty', help='a CSV to write how doubtful each tile is to, the most doubtful first')
     p.add_argument('--maps-type', default='uint8', help='uint8 (0 to 255, a byte a pixel), or float16 (two)')
-    p.add_argument('--threshold', type=float,
-        help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--holes', type=int, default=0, help='fill islands of rock up to so many pixels')
-    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), '
-        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='tiles in a batch')
     p.add_argument('--runtime', default='torch',
         help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
-    _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
+    _share(p, 'threshold', 'tta', 'device', 'quiet', 'overwrite', 'skip_bad')
 
 # %% ../nbs/11_cli.ipynb #fd7bbbc0
 def _matching(files):
@@ -623,14 +621,10 @@ def _section_parser(sub):
         help='pictures, or .npy files of bytes, (height, width), each of any size; or patterns such as line*.png')
     p.add_argument('--out', required=True, help='a folder to write masks to, as PNG files')
     p.add_argument('--maps', action='store_true', help='write probabilities beside them, as .npy files')
-    p.add_argument('--threshold', type=float,
-        help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='bodies of fewer pixels are dropped; what training found unless told')
     p.add_argument('--overlap', type=float, default=.5, help='share of a window that the next one sees again')
-    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), '
-        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='windows in a batch')
-    _share(p, 'device', 'quiet', 'overwrite')
+    _share(p, 'threshold', 'tta', 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #133db10e
 def _score(args):
@@ -698,7 +692,7 @@ def _report(args):
     from salt_identification.report import write_report
     _no_plots()
     _check_new(args.out, args.overwrite)
-    path = write_report(args.run, args.out, args.data, args.overwrite or not args.out, args.device)
+    path = write_report(args.run, args.out, args.data, args.overwrite, args.device)
     _give(args, dict(report=str(path)), f'report: {path}')
     return 0
 
@@ -706,8 +700,7 @@ def _report_parser(sub):
     p = _command(sub, 'report', _report, 'write what a training came to as one HTML page', 'saltid report RUN')
     p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('--out', help='the page to write; report.html in the folder unless told')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
-    _share(p, 'device', 'overwrite')
+    _share(p, 'data', 'device', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #cc45d56d
 def _explore(args):
@@ -723,10 +716,9 @@ def _explore_parser(sub):
         'saltid explore RUN --out gallery.html')
     p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('--out', default='gallery.html', help='the page to write')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
     p.add_argument('--n', type=int, default=240,
         help='tiles at most: half the most doubtful, half spread over the others')
-    _share(p, 'overwrite')
+    _share(p, 'data', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #c923f7b6
 def _compare(args):
@@ -748,9 +740,8 @@ def _compare_parser(sub):
         'saltid compare RUN1 RUN2 --tiles tiles.csv')
     p.add_argument('a', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('b', help='another')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
     p.add_argument('--tiles', help='a CSV to write both scores of each tile to')
-    _share(p, 'device', 'overwrite')
+    _share(p, 'data', 'device', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #b1c57a91
 def _demo_train(args, out):
