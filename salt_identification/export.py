@@ -80,7 +80,7 @@ def _mark(run):
     "A short mark of a run's weights"
     return hashlib.sha256((Path(run)/'model.safetensors').read_bytes()).hexdigest()[:16]
 
-def _folder(run, to, int8): return Path(run)/'exported'/f'{to}{"-int8" if int8 else ""}'
+def _folder(run, to, int8): return check_path('run', run)/'exported'/f'{to}{"-int8" if int8 else ""}'
 def _file(to): return 'model.onnx' if to == 'onnx' else 'model.xml'
 
 # %% ../nbs/10c_export.ipynb #4a3c138d
@@ -120,9 +120,8 @@ def export_run(
 )->Path: # The file, in `run/exported`
     "Write the net of a run for another program"
     _need(to)
-    run = check_path('run', run)
     if int8 and to != 'onnx': raise SaltError('int8 is for onnx; OpenVINO reads such a file as well')
-    learn, config = load_run(run, survey, device='cpu'), read_config(run)
+    learn, config = load_run(check_path('run', run), survey, device='cpu'), read_config(run)
     about = dict(to=to, int8=int8, size=config['size'], n_in=config['data']['n_in'], weights=_mark(run))
     with new_folder(_folder(run, to, int8), overwrite) as d:
         _write_onnx(learn.model, about['size'], about['n_in'], d/'model.onnx')
