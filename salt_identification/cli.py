@@ -105,7 +105,8 @@ _SHARED = dict(device=dict(help='cpu, cuda, ...; the best there is unless told')
     data=dict(help='where the survey is now; where it was unless told'),
     threshold=dict(type=float, help='probability above which a pixel is salt; what training found unless told'),
     tta=dict(help='views to average: none, flip (the mirror image, too), wide (also a step back), '
-        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip'))
+        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, '
+        'or flip'))
 
 def _share(p, *names):
     "Add options that several commands share"
