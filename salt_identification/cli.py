@@ -8,6 +8,7 @@ __all__ = ['TRAIN_ARGS', 'COMMANDS', 'EXAMPLES', 'parser', 'main']
 # %% ../nbs/11_cli.ipynb #c4eeb249
 import argparse, json, os, sys, time, warnings
 from contextlib import contextmanager
+from functools import partial
 from glob import glob
 from pathlib import Path
 
@@ -100,7 +101,12 @@ def _command(sub, name, fn, help, example):
 _SHARED = dict(device=dict(help='cpu, cuda, ...; the best there is unless told'),
     quiet=dict(action='store_true', help='no progress'),
     overwrite=dict(action='store_true', help='replace what is there'),
-    skip_bad=dict(action='store_true', help='leave out tiles that cannot be used, and say which'))
+    skip_bad=dict(action='store_true', help='leave out tiles that cannot be used, and say which'),
+    data=dict(help='where the survey is now; where it was unless told'),
+    threshold=dict(type=float, help='probability above which a pixel is salt; what training found unless told'),
+    tta=dict(help='views to average: none, flip (the mirror image, too), wide (also a step back), '
+        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, '
+        'or flip'))
 
 def _share(p, *names):
     "Add options that several commands share"
@@ -201,10 +207,10 @@ def _audit_parser(sub):
 
 # %% ../nbs/11_cli.ipynb #9c2f6bec
 class _Noted(argparse.Action):
-    "Keep a value, and note that it was given, be it the default or not"
+    "Keep a value, or that a switch is on, and note that it was given, be it the default or not"
     def __call__(self, parser, args, value, flag=None):
-        setattr(args, self.dest, value)
-        args.given = {*getattr(args, 'given', ()), self.dest}
+        setattr(args, self.dest, True if self.nargs == 0 else value)
+        args.given = [*args.given, self.dest]
 
 # %% ../nbs/11_cli.ipynb #7e1a51eb
 TRAIN_ARGS = [
@@ -228,6 +234,11 @@ TRAIN_ARGS = [
     ('--precision', str, 'auto', 'auto, float32, bf16, or fp16 on a GPU')]
 
 # %% ../nbs/11_cli.ipynb #a07adc2d
+_TFMS = dict(dihedral='all eight ways to lay a tile down, upside down and on its side, too: '
+        'seldom right where down is time or depth',
+    affine='small turns, shifts and scales', light='changes of brightness and contrast',
+    cutmix='a box of another tile in each second tile')
+
 def _names(path):
     "The names of tiles in a CSV, such as a review list"
     from salt_identification.files import read_table
@@ -239,7 +250,7 @@ def _train_options(args):
     kw = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     if args.ungrouped: kw['grouped'] = False
     if args.leave_out: kw['leave_out'] = _names(args.leave_out)
-    tfms = {n: True for n in ('dihedral', 'affine', 'light', 'cutmix') if getattr(args, n)}
+    tfms = {n: True for n in _TFMS if getattr(args, n)}
     return kw | dict(tfms=tfms) if tfms else kw
 
 # %% ../nbs/11_cli.ipynb #81f656a8
@@ -298,8 +309,6 @@ def _no_salt(survey):
             'were they exported with all layers off?')
 
 # %% ../nbs/11_cli.ipynb #43c37368
-_DEFAULTS = {flag[2:].replace('-', '_'): default for flag, _, default, _ in TRAIN_ARGS}
-
 def _best_start(args):
     "Arguments for `train_run` that follow from the weights to begin with"
     if args.net and not args.weights or args.weights == 'none': return dict(weights=None)
@@ -310,17 +319,13 @@ def _best_start(args):
         return {}
     _, settings, _, why = pick_track(read_recipe('quick'), weights, args.net)
     if not args.quiet: _say(why)
-    given = getattr(args, 'given', ())
-    return {k: v for k, v in settings.items() if k not in given
-        and getattr(args, k, None) == _DEFAULTS.get(k)} | dict(weights=weights)
+    return {k: v for k, v in settings.items() if k not in args.given} | dict(weights=weights)
 
 # %% ../nbs/11_cli.ipynb #29e7934d
 def _check_recipe(args):
     "Say it if an option was given that a recipe decides"
     from salt_identification.files import SaltError
-    mine = _DEFAULTS | dict.fromkeys(('fold', 'folds', 'leave_out', 'jobs')) | dict(n_folds=5)
-    mine |= dict.fromkeys(('ungrouped', 'dihedral', 'affine', 'light', 'cutmix'), False)
-    odd = [k for k, v in mine.items() if getattr(args, k) != v and k not in ('seed', 'net', 'weights')]
+    odd = [k for k in args.given if k not in ('seed', 'net', 'weights')]
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
         f'{_quote(args.recipe)} --out my.toml), change it, and pass --recipe my.toml')
 
@@ -345,20 +350,28 @@ def _train_recipe(args):
     return _served(args, Path(args.out), found)
 
 # %% ../nbs/11_cli.ipynb #a6eb6534
+def _check_train(args):
+    "Say it if options contradict each other, or a folder is in the way"
+    from salt_identification.files import SaltError, check_range
+    if args.folds and args.fold is not None:
+        raise SaltError('--fold and --folds were both given; --folds trains all of them')
+    if args.folds and 'n_folds' in args.given:
+        raise SaltError('--folds says how many folds there are; leave out --n-folds')
+    if args.jobs and not args.folds:
+        raise SaltError('--jobs says how many folds to train at a time; it goes with --folds')
+    if args.minutes is not None: check_range('minutes', args.minutes, .05*(args.folds or 1), 100_000)
+    if args.folds or not Path(args.out).exists(): return
+    from salt_identification.learner import _check_out
+    _check_out(Path(args.out), args.overwrite, args.data)
+
 def _train(args):
     "Train a run, or one for each fold"
-    from salt_identification.files import SaltError, check_range
     from salt_identification.tiles import Survey
     if args.recipe: return _train_recipe(args)
-    if args.minutes is not None: check_range('minutes', args.minutes, .05, 100_000)
+    _check_train(args)
     survey, kw = Survey(args.data, args.skip_bad), _train_options(args)
     if not args.quiet: _announce(args, survey)
     _no_salt(survey)
-    if args.folds and args.fold is not None:
-        raise SaltError('--fold and --folds were both given; --folds trains all of them')
-    if args.folds and args.n_folds != 5: raise SaltError('--folds says how many folds there are; leave out --n-folds')
-    if args.jobs and not args.folds:
-        raise SaltError('--jobs says how many folds to train at a time; it goes with --folds')
     from salt_identification.learner import train_folds, train_run
     kw |= {k: v for k, v in _best_start(args).items() if k != 'tfms' or k not in kw}
     if args.folds: runs, learners = train_folds(survey, args.out, args.folds, jobs=args.jobs, **kw), None
@@ -372,27 +385,23 @@ def _train(args):
 def _train_parser(sub):
     p = _command(sub, 'train', _train, 'train on a survey, for so many minutes',
         'saltid train DATA --minutes 30 --out RUN')
+    p.set_defaults(given=[])
+    option = partial(p.add_argument, action=_Noted)
     p.add_argument('data', help='the survey: a folder with train/ or train.zip')
     p.add_argument('--out', required=True, help='the run\'s folder, to be made')
     p.add_argument('--recipe', help='the whole way to a submission: quick, hour, evening, or a file such as my.toml')
     p.add_argument('--minutes', type=float, help='time in all; 30, or that of the recipe, unless told')
-    p.add_argument('--fold', type=int,
+    option('--fold', type=int,
         help='the fold, or part of the tiles, that is not learned from but judges; 0 unless told')
-    p.add_argument('--n-folds', type=int, default=5, help='how many folds the tiles are dealt into')
-    p.add_argument('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
-    p.add_argument('--jobs', type=int,
+    option('--n-folds', type=int, default=5, help='how many folds the tiles are dealt into')
+    option('--folds', type=int, help='train so many runs, one for each fold; minutes are for all of them')
+    option('--jobs', type=int,
         help='with --folds, how many to train at a time; one a core, or one on a GPU, unless told')
-    for flag, kind, default, text in TRAIN_ARGS:
-        p.add_argument(flag, type=kind, default=default, help=text, action=_Noted)
-    p.add_argument('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, '
+    for flag, kind, default, text in TRAIN_ARGS: option(flag, type=kind, default=default, help=text)
+    option('--leave-out', help='a CSV with the names (id) of tiles that are not learned from, '
         'such as the list that is downloaded from the page of saltid explore')
-    p.add_argument('--ungrouped', action='store_true', help='let tiles that touch fall into different folds')
-    p.add_argument('--dihedral', action='store_true',
-        help='all eight ways to lay a tile down, upside down and on its side, too: '
-        'seldom right where down is time or depth')
-    p.add_argument('--affine', action='store_true', help='small turns, shifts and scales')
-    p.add_argument('--light', action='store_true', help='changes of brightness and contrast')
-    p.add_argument('--cutmix', action='store_true', help='a box of another tile in each second tile')
+    option('--ungrouped', nargs=0, default=False, help='let tiles that touch fall into different folds')
+    for name, text in _TFMS.items(): option(f'--{name}', nargs=0, default=False, help=text)
     _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
 
 # %% ../nbs/11_cli.ipynb #4bf38eab
@@ -456,8 +465,7 @@ def _resume(args):
 def _resume_parser(sub):
     p = _command(sub, 'resume', _resume, 'go on with a run that was stopped', 'saltid resume RUN')
     p.add_argument('run', help='the run\'s folder, or a folder of runs')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
-    _share(p, 'device', 'quiet')
+    _share(p, 'data', 'device', 'quiet')
 
 # %% ../nbs/11_cli.ipynb #8fe7cc43
 def _repeat(args):
@@ -471,8 +479,7 @@ def _repeat_parser(sub):
         'saltid repeat RUN --out RUN2')
     p.add_argument('run', help='the run\'s folder')
     p.add_argument('--out', required=True, help='the new run\'s folder, to be made')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
-    _share(p, 'device', 'quiet', 'overwrite')
+    _share(p, 'data', 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #b27e0889
 def _predicted(done, several, *files):
@@ -557,16 +564,12 @@ def _predict_parser(sub):
     p.add_argument('--maps', help='a folder to write probabilities to, as mean.npy, std.npy and ids.json')
     p.add_argument('--uncertainty', help='a CSV to write how doubtful each tile is to, the most doubtful first')
     p.add_argument('--maps-type', default='uint8', help='uint8 (0 to 255, a byte a pixel), or float16 (two)')
-    p.add_argument('--threshold', type=float,
-        help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='masks of fewer pixels become empty; what training found unless told')
     p.add_argument('--holes', type=int, default=0, help='fill islands of rock up to so many pixels')
-    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), '
-        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='tiles in a batch')
     p.add_argument('--runtime', default='torch',
         help='torch, onnx, onnx-int8 or openvino; all but torch after saltid export')
-    _share(p, 'device', 'quiet', 'overwrite', 'skip_bad')
+    _share(p, 'threshold', 'tta', 'device', 'quiet', 'overwrite', 'skip_bad')
 
 # %% ../nbs/11_cli.ipynb #fd7bbbc0
 def _matching(files):
@@ -619,14 +622,10 @@ def _section_parser(sub):
         help='pictures, or .npy files of bytes, (height, width), each of any size; or patterns such as line*.png')
     p.add_argument('--out', required=True, help='a folder to write masks to, as PNG files')
     p.add_argument('--maps', action='store_true', help='write probabilities beside them, as .npy files')
-    p.add_argument('--threshold', type=float,
-        help='probability above which a pixel is salt; what training found unless told')
     p.add_argument('--min-area', type=int, help='bodies of fewer pixels are dropped; what training found unless told')
     p.add_argument('--overlap', type=float, default=.5, help='share of a window that the next one sees again')
-    p.add_argument('--tta', help='views to average: none, flip (the mirror image, too), wide (also a step back), '
-        'dihedral (all eight ways to lay a tile down); unless told, those with which the threshold was chosen, or flip')
     p.add_argument('--bs', type=int, default=32, help='windows in a batch')
-    _share(p, 'device', 'quiet', 'overwrite')
+    _share(p, 'threshold', 'tta', 'device', 'quiet', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #133db10e
 def _score(args):
@@ -694,7 +693,7 @@ def _report(args):
     from salt_identification.report import write_report
     _no_plots()
     _check_new(args.out, args.overwrite)
-    path = write_report(args.run, args.out, args.data, args.overwrite or not args.out, args.device)
+    path = write_report(args.run, args.out, args.data, args.overwrite, args.device)
     _give(args, dict(report=str(path)), f'report: {path}')
     return 0
 
@@ -702,8 +701,7 @@ def _report_parser(sub):
     p = _command(sub, 'report', _report, 'write what a training came to as one HTML page', 'saltid report RUN')
     p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('--out', help='the page to write; report.html in the folder unless told')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
-    _share(p, 'device', 'overwrite')
+    _share(p, 'data', 'device', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #cc45d56d
 def _explore(args):
@@ -719,10 +717,9 @@ def _explore_parser(sub):
         'saltid explore RUN --out gallery.html')
     p.add_argument('run', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('--out', default='gallery.html', help='the page to write')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
     p.add_argument('--n', type=int, default=240,
         help='tiles at most: half the most doubtful, half spread over the others')
-    _share(p, 'overwrite')
+    _share(p, 'data', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #c923f7b6
 def _compare(args):
@@ -744,9 +741,8 @@ def _compare_parser(sub):
         'saltid compare RUN1 RUN2 --tiles tiles.csv')
     p.add_argument('a', help='a run, a folder of runs, or the folder of a recipe')
     p.add_argument('b', help='another')
-    p.add_argument('--data', help='where the survey is now; where it was unless told')
     p.add_argument('--tiles', help='a CSV to write both scores of each tile to')
-    _share(p, 'device', 'overwrite')
+    _share(p, 'data', 'device', 'overwrite')
 
 # %% ../nbs/11_cli.ipynb #b1c57a91
 def _demo_train(args, out):

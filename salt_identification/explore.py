@@ -23,7 +23,7 @@ from PIL import Image
 
 from .files import SaltError, check_whole, new_file
 from .learner import SaltLearner
-from .metrics import tile_precision
+from .metrics import decide, tile_precision
 from .report import HeldOut, STYLE, cross_doubt, held_out
 from .submission import find_cut, to_masks
 from .tiles import COLOURS, show_tiles
@@ -360,8 +360,9 @@ def plot_top_losses(self:SaltLearner,
     for x, y in self.dls.valid:
         logits = self.forward(x)
         losses.append(loss(logits, y.to(logits.device)).float().reshape(len(x), -1).mean(1).cpu())
-        found = logits[:,0] > 0 if logits.shape[1] == 1 else logits.argmax(1)
-        preds.append(self.dls.valid.decode((x, TensorMask(found.to(x.device))))[1]) # of the tile as it was
+        preds.append(self.dls.valid.decode((x, TensorMask(decide(logits).to(x.device))))[1]) # of the tile as it was
+        if preds[-1].shape[1:] != tiles.size: raise SaltError('predictions are {}x{}, the tiles {}x{}: a transform '
+            'resizes them and does not turn them back; use `ResizeTile`'.format(*preds[-1].shape[1:], *tiles.size))
     losses, preds = torch.cat(losses), torch.cat(preds).numpy().astype(np.uint8)
     at = losses.argsort(descending=True)[:k].tolist()
     return show_tiles(tiles.images[at], tiles.masks[at], preds[at],

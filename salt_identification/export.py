@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .data import to_input
-from .files import SaltError, new_folder, read_json, write_json
+from .files import SaltError, check_path, new_folder, read_json, write_json
 from .learner import SaltLearner, load_run, read_config, run_folders
 from .losses import to_probs
 
@@ -80,13 +80,13 @@ def _mark(run):
     "A short mark of a run's weights"
     return hashlib.sha256((Path(run)/'model.safetensors').read_bytes()).hexdigest()[:16]
 
-def _folder(run, to, int8): return Path(run)/'exported'/f'{to}{"-int8" if int8 else ""}'
+def _folder(run, to, int8): return check_path('run', run)/'exported'/f'{to}{"-int8" if int8 else ""}'
 def _file(to): return 'model.onnx' if to == 'onnx' else 'model.xml'
 
 # %% ../nbs/10c_export.ipynb #4a3c138d
 def _calibration(learn, n=128):
     "Batches of tiles of the training part"
-    images = learn.dls.train_tiles.images[:n]
+    images = learn.dls.train_tiles[:n].images
     return [to_input(images[i:i+16], learn.stats, learn.n_in).numpy() for i in range(0, len(images), 16)]
 
 def _to_openvino(folder):
@@ -121,7 +121,7 @@ def export_run(
     "Write the net of a run for another program"
     _need(to)
     if int8 and to != 'onnx': raise SaltError('int8 is for onnx; OpenVINO reads such a file as well')
-    learn, config = load_run(run, survey, device='cpu'), read_config(run)
+    learn, config = load_run(check_path('run', run), survey, device='cpu'), read_config(run)
     about = dict(to=to, int8=int8, size=config['size'], n_in=config['data']['n_in'], weights=_mark(run))
     with new_folder(_folder(run, to, int8), overwrite) as d:
         _write_onnx(learn.model, about['size'], about['n_in'], d/'model.onnx')
@@ -157,12 +157,12 @@ def load_exported(
     precision:str='float32' # Or 'bf16', for 'openvino'
 )->SaltLearner: # Whose `forward` asks the other program
     "Load a run to be predicted by another program"
+    if runtime not in ('onnx', 'onnx-int8', 'openvino'):
+        raise SaltError(f'runtime is {runtime!r}, expected one of torch, onnx, onnx-int8, openvino')
     to, _, int8 = runtime.partition('-')
     _need(to, _PROGRAMS)
     if precision not in ('float32', 'bf16')[:1 + (to == 'openvino')]:
         raise SaltError(f'precision is {precision!r}, expected float32, or bf16 with openvino')
-    if runtime not in ('onnx', 'onnx-int8', 'openvino'):
-        raise SaltError(f'runtime is {runtime!r}, expected one of torch, onnx, onnx-int8, openvino')
     folder = _folder(run, to, int8)
     _check_export(run, folder/'about.json', runtime)
     learn, about = load_run(run, device='cpu'), read_json(folder/'about.json')

@@ -29,7 +29,7 @@ from salt_identification.metrics import (ExpectedCut, best_cut, cross_cut, empty
     tile_precision)
 from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
-from .tiles import as_survey
+from .tiles import _positions, as_survey
 from .tta import make_views, open_maps, predict_tiles, write_maps
 from .unet import Unet, guess_encoder, make_encoder
 try: import tomllib
@@ -453,8 +453,7 @@ def _held_out(survey, out, runs, tta, device):
 # %% ../nbs/10a_recipes.ipynb #56423705
 def _estimate(survey, out, maps, runs, tta, device):
     "Estimate the score from held-out maps, and write it down"
-    place = {id: i for i, id in enumerate(survey.train.ids)}
-    where = np.array([place[i] for i in maps.ids])
+    where = _positions(survey.train.ids, maps.ids)
     found = estimate_score(survey, maps.mean, where)
     cut = {k: getattr(found, k) for k in ('threshold', 'min_area', 'sharpness', 'shift', 'score', 'tiles')}
     write_json(out/'cut.json', {k: v for k, v in cut.items() if v is not None} | dict(tta=tta), overwrite=True)

@@ -9,6 +9,7 @@ __all__ = ['STYLE', 'COVERAGES', 'Html', 'write_page', 'HeldOut', 'cross_doubt',
 # %% ../nbs/10b_report.ipynb #43db58a0
 import base64, io, json
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
 
@@ -17,14 +18,14 @@ import pandas as pd
 from fastcore.basics import patch
 
 from . import __version__
-from .files import SaltError, new_file, read_json
+from .files import SaltError, check_path, new_file, read_json
 from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
     unseen_tiles)
 from salt_identification.metrics import (best_cut, empty_score, paired_difference, real_groups, score_interval,
     tile_iou, tile_precision)
 from .neighbours import survey_groups
-from .submission import find_cut, to_masks
-from .tiles import Tiles, as_survey, show_tiles
+from .submission import _views, find_cut, to_masks
+from .tiles import Tiles, _positions, show_tiles
 from .tta import open_maps, predict_tiles
 from .uncertainty import calibrate, caught, ece, fit_review, plot_reliability, reliability
 
@@ -101,6 +102,8 @@ class HeldOut:
     preds:np.ndarray=field(init=False, repr=False) # (N,H,W) masks
     scores:np.ndarray=field(init=False, repr=False) # (N,) of each tile
 
+    doubts = cached_property(lambda self: cross_doubt(self)) # worked out once for a page
+
     def __post_init__(self):
         self.preds = to_masks(self.probs, *self.cut)
         self.scores = tile_precision(self.preds, self.tiles.masks, self.probs.shape[1])
@@ -138,10 +141,8 @@ def _kept(run, learners, parts):
     ids, kept = [i for p in parts for i in p.ids], Path(run)/'held_out'
     if (kept/'ids.json').exists():
         maps = open_maps(kept)
-        at = {i: k for k, i in enumerate(maps.ids)}
-        if at.keys() == set(ids): return np.asarray(maps.mean[:])[[at[i] for i in ids]]
-    cuts = [Path(p)/'cut.json' for p in (run, *run_folders(run))]
-    tta = next((read_json(c).get('tta', 'flip') for c in cuts if c.exists()), 'flip')
+        if set(maps.ids) == set(ids): return np.asarray(maps.mean[:])[_positions(maps.ids, ids)]
+    tta = _views(run)
     return np.concatenate([np.asarray(predict_tiles(l, t, tta, 64).mean) for l, t in zip(learners, parts)])
 
 # %% ../nbs/10b_report.ipynb #b1fce024
@@ -162,8 +163,7 @@ def _check_once(runs, parts):
 def _groups_of(runs, survey, ids):
     "Groups of tiles that touch; None for runs that did not keep them together"
     if not read_config(runs[0])['data']['grouped']: return None
-    place = {id: i for i, id in enumerate(survey.train.ids)}
-    return survey_groups(survey)[[place[i] for i in ids]]
+    return survey_groups(survey)[_positions(survey.train.ids, ids)]
 
 # %% ../nbs/10b_report.ipynb #112c85e2
 def held_out(
@@ -172,7 +172,7 @@ def held_out(
     device=None # None for a GPU if there is one
 )->HeldOut: # Tiles that none of them has seen, each said by the run that held it out
     "Gather what runs say of the tiles that they held out"
-    runs = run_folders(run)
+    runs = run_folders(check_path('run', run))
     survey = survey_of(read_config(runs[0]), survey)
     learners = [load_run(r, survey, device=device) for r in runs]
     parts = [unseen_tiles(l, r) for l, r in zip(learners, runs)]
@@ -204,8 +204,7 @@ def by_coverage(
     seen:HeldOut # From `held_out`
 )->pd.DataFrame: # One line a class that has tiles: coverage, tiles, score, share of all that is lost
     "Score the tiles by how much of them is salt"
-    salt = (seen.tiles.masks > 0).mean((1,2))
-    kind = np.searchsorted(COVERAGES, salt, 'left')
+    kind = np.searchsorted(COVERAGES, seen.tiles.coverage, 'left')
     names = ['no salt', *[f'{100*a:g} to {100*b:g} %' for a, b in zip(COVERAGES, COVERAGES[1:])]]
     lost = 1 - seen.scores
     rows = [(n, int(at.sum()), seen.scores[at].mean(), lost[at].sum()/max(lost.sum(), 1e-9))
@@ -315,7 +314,7 @@ def _plot_cuts(seen):
 # %% ../nbs/10b_report.ipynb #6f4becc5
 def _doubts(seen):
     "Reliability, and what looking at doubtful tiles would catch"
-    p, y, (doubt, after, T), lost = seen.probs[:,0], seen.tiles.masks, cross_doubt(seen), 1 - seen.scores
+    p, y, (doubt, after, T), lost = seen.probs[:,0], seen.tiles.masks, seen.doubts, 1 - seen.scores
     few = '' if .06 < min(T) and max(T) < 19 else ' A temperature is at its limit: there is too little to fit it on.'
     yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that are salt with 70 %, 70 % should be salt. '
         f'Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
@@ -331,11 +330,11 @@ def _doubts(seen):
 # %% ../nbs/10b_report.ipynb #715338fe
 def _some(seen, k=12):
     "title -> places of the best with salt, the worst, and the most doubtful"
-    salt = (seen.tiles.masks.reshape(len(seen.scores), -1).max(1) > 0).astype(float)
+    salt = (seen.tiles.coverage > 0).astype(float)
     order = lambda key, among=slice(None): np.arange(len(key))[among][np.argsort(key[among], kind='stable')][:k]
     out = {'The best, with salt': order(-seen.scores, salt > 0), 'The worst': order(seen.scores - 1e-3*salt)}
     if seen.probs.shape[1] > 1 or len(seen.tiles) < 2: return out
-    return out | {'The most doubtful': order(-cross_doubt(seen)[0])}
+    return out | {'The most doubtful': order(-seen.doubts[0])}
 
 def _tile_pictures(seen):
     "Figures of some tiles"
@@ -367,23 +366,26 @@ def _again(run, runs):
         f'<details><summary>All settings</summary><pre>{escape(text)}</pre></details>')
 
 # %% ../nbs/10b_report.ipynb #5c207649
-def _curves(runs):
+def _curves(runs, most=10):
     "Figures of the course of each run"
     yield Html('<h2>How the training went</h2>')
-    for r in runs[:6]:
+    for r in runs[:most]:
         fig = plot_history(r)[0].figure
         yield Html(_picture(fig, f'loss and score of {Path(r).name} over the minutes of training'))
+    if len(runs) > most: yield Html(f'<p>The curves of {len(runs) - most} more are not drawn; each run has its '
+        '<code>history.csv</code>.</p>')
 
 # %% ../nbs/10b_report.ipynb #b50c46a6
 def write_report(
     run, # The folder of a run, of several, or of a recipe
     out=None, # The HTML file; None for `report.html` in the folder
     survey=None, # `Survey`, or its path; None for where it was
-    overwrite:bool|None=None, # Replace what is there; None: the folder's own report, but no file that `out` names
+    overwrite:bool=False, # Replace the file that `out` names; the folder's own report is replaced in any case
     device=None # None for a GPU if there is one
 )->Path: # `out`
     "Write what a training came to as one page"
-    runs, run = run_folders(run), Path(run)
+    run = check_path('run', run)
+    runs = run_folders(run)
     seen = held_out(run, survey, device)
     parts = [_outcome(run, seen), *_numbers(seen, [r.name for r in runs]), *_tile_pictures(seen), *_curves(runs)]
     if seen.probs.shape[1] == 1:
@@ -391,7 +393,7 @@ def write_report(
     if seen.probs.shape[1] == 1 and len(seen.tiles) > 1: parts += _doubts(seen)
     parts += [Html('<h2>What was trained on what</h2>'), _settings(runs), _again(run, runs)]
     return write_page(out or run/'report.html', f'Report on {run.resolve().name}', parts,
-        out is None if overwrite is None else overwrite)
+        overwrite or out is None)
 
 # %% ../nbs/10b_report.ipynb #0c28eeff
 @dataclass
@@ -412,11 +414,10 @@ class Comparison:
 # %% ../nbs/10b_report.ipynb #2d37181a
 def _paired(a, b):
     "Places in `a` and `b` of the tiles that both have"
-    at = {i: k for k, i in enumerate(b.tiles.ids)}
-    pairs = [(k, at[i]) for k, i in enumerate(a.tiles.ids) if i in at]
-    if len(pairs) < 2: raise SaltError('the runs have held out different tiles, so they cannot be compared; '
+    shared = set(a.tiles.ids) & set(b.tiles.ids)
+    if len(shared) < 2: raise SaltError('the runs have held out different tiles, so they cannot be compared; '
         'train both with the same fold and seed')
-    return np.transpose(pairs)
+    return [_positions(s.tiles.ids, [i for i in a.tiles.ids if i in shared]) for s in (a, b)]
 
 # %% ../nbs/10b_report.ipynb #385812ea
 def compare_runs(
@@ -426,7 +427,7 @@ def compare_runs(
     device=None # None for a GPU if there is one
 )->Comparison: # On the tiles that both have held out
     "Compare two runs tile by tile"
-    configs = [read_config(run_folders(r)[0]) for r in (a, b)]
+    configs = [read_config(run_folders(check_path('run', r))[0]) for r in (a, b)]
     if survey is not None or configs[0]['survey'] == configs[1]['survey']: survey = survey_of(configs[0], survey)
     first, second = (held_out(r, survey, device) for r in (a, b))
     where = [c['survey'] for c in configs]
@@ -438,7 +439,7 @@ def compare_runs(
         raise SaltError('the runs were judged by different masks, so their scores cannot be compared; '
             'has the survey changed, or are there several classes in one?')
     ids, x, y = [first.tiles.ids[k] for k in i], first.scores[i], second.scores[j]
-    t = pd.DataFrame(dict(id=ids, coverage=(first.tiles.masks[i] > 0).mean((1,2)), first=x, second=y, difference=y - x))
+    t = pd.DataFrame(dict(id=ids, coverage=first.tiles.coverage[i], first=x, second=y, difference=y - x))
     mean, low, high = paired_difference(y, x, first._own_groups(i))
     return Comparison(mean, low, high, (float(x.mean()), float(y.mean())),
         t.sort_values('difference', kind='stable').reset_index(drop=True))

@@ -21,15 +21,14 @@ from fastcore.basics import patch
 from skimage.measure import label
 from skimage.morphology import area_closing
 
-from .augment import bare_net
-from .files import (SaltError, check_inputs, check_new, check_range, check_whole, new_file,
-    new_folder, read_json, read_table, write_json)
+from .files import (SaltError, check_inputs, check_new, check_path, check_range, check_whole,
+    new_file, new_folder, read_json, read_table, write_json)
 from .learner import SaltLearner, load_run, read_config, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, empty_score, tile_iou, tile_precision
 from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
 from .tiles import Source, Survey, as_survey, read_image
-from salt_identification.tta import (MAP_TYPES, Maps, load_runs, make_views, open_maps, predict_section, predict_tiles,
-    write_maps)
+from .tta import (MAP_TYPES, Maps, _several, _tile_size, load_runs, make_views, open_maps,
+    predict_section, predict_tiles, write_maps)
 from .uncertainty import Familiar, Review, doubt_table, expected_precision, fit_familiar, fit_review
 
 # %% ../nbs/10_submission.ipynb #210123c2
@@ -118,10 +117,18 @@ def _check_pairs(ids, masks):
     if len(ids) == len(masks): return
     raise SaltError(f'there are {len(ids)} ids and {len(masks)} masks; give one mask for each id')
 
+# %% ../nbs/10_submission.ipynb #81a18698
+def _check_salt(id, mask):
+    "A submission tells salt from rock, not classes from each other"
+    mask = np.asarray(mask)
+    odd = mask[(mask > 1) & (mask != 255)]
+    if odd.size: raise SaltError(f'the mask of tile {id} holds {odd[0]}, expected 0 and 1; '
+        f'a submission is of one class, so choose it, as in masks == {odd[0]}')
+
 # %% ../nbs/10_submission.ipynb #08dff987
 def write_submission(
     ids, # Names of the tiles
-    masks, # (N,H,W) of 0 and 1
+    masks, # (N,H,W) of 0 and 1, or 0 and 255
     path, # The CSV to write
     sample=None, # `sample_submission.csv`, or a list of ids, for the order; None for that of `ids`
     overwrite:bool=False # Replace a file that is there
@@ -131,6 +138,7 @@ def write_submission(
     _check_ids(ids, order, 'the submission')
     _check_pairs(ids, masks)
     masks = dict(zip(ids, masks))
+    for i in order: _check_salt(i, masks[i])
     with new_file(path, overwrite) as f: _write_rles(f, order, [rle_encode(masks[i]) for i in order], path)
     return Path(path)
 
@@ -232,7 +240,7 @@ def score_submission(
     "Score a submission against known masks"
     sub = read_table(submission, ['id', 'rle_mask'])['id'].tolist()
     try:
-        names, true, size = _truth(Path(truth), sub, shape)
+        names, true, size = _truth(check_path('truth', truth), sub, shape)
         _check_ids(sub, names, str(submission), str(truth))
         ids, preds = read_submission(submission, size)
     except SaltError as e:
@@ -278,7 +286,8 @@ def tune_run(
     device=None # None for a GPU if there is one
 )->dict: # threshold, min_area, score, tiles, and the score of `nothing`
     "Choose threshold and smallest area on the part that a run has held out"
-    run, saved = Path(run), _saved(run, learn, device)
+    run = check_path('run', run)
+    saved = _saved(run, learn, device)
     tiles = unseen_tiles(learn or saved, run)
     maps = predict_tiles(saved, tiles, tta)
     found = _best(maps, tiles.masks)
@@ -290,7 +299,7 @@ def tune_run(
 # %% ../nbs/10_submission.ipynb #74943adf
 def _beside(paths, name):
     "The files `name` of runs or folders of runs; a folder's own goes before those of its runs"
-    paths, own = paths if isinstance(paths, (list, tuple)) else [paths], lambda p: Path(p)/name
+    paths, own = paths if isinstance(paths, (list, tuple)) else [paths], lambda p: check_path('run', p)/name
     files = [f for p in paths for f in ([own(p)] if own(p).exists() else map(own, run_folders(p)))]
     return [f for f in files if f.exists()]
 
@@ -310,11 +319,12 @@ def find_cut(
     return float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))
 
 # %% ../nbs/10_submission.ipynb #b743dd69
-def _pieces(learners, survey, tta, bs, progress=None):
-    "`Maps` of the unlabelled tiles, piece by piece"
+def _pieces(learners, survey, tta, bs, progress=None, look=None):
+    "`Maps` of the unlabelled tiles, piece by piece; `look` sees the `Tiles` of each before"
     done, n, progress = 0, len(survey.test_ids), progress or (lambda done, n: None)
     progress(done, n)
     for tiles in survey.chunks('test', 8*bs):
+        if look: look(tiles)
         yield predict_tiles(learners, tiles, tta, bs)
         done += len(tiles)
         progress(done, n)
@@ -363,7 +373,8 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
 # %% ../nbs/10_submission.ipynb #16f9bdd0
 def _check_one_class(learners, out, threshold=None):
     "A submission is for one class, and so is a threshold"
-    n = max(getattr(bare_net(l.model), 'config', {}).get('n_out') or 1 for l in learners)
+    black = np.zeros((1,*_tile_size(learners[0])), np.uint8)
+    n = predict_tiles(learners, black, 'none').mean.shape[1]
     if out and n > 1: raise SaltError(f'the run has {n} classes, '
         'a submission and the list of doubts are for one; write masks instead (--masks DIR)')
     if threshold is not None and n > 1:
@@ -371,47 +382,43 @@ def _check_one_class(learners, out, threshold=None):
             'leave out the threshold, which is for one')
 
 # %% ../nbs/10_submission.ipynb #69a439a2
-def _given(runs):
-    "A list of runs, and whether they are learners already"
-    given = list(runs) if isinstance(runs, (list, tuple)) else [runs]
-    if not given: raise SaltError('there is no run to predict with; name at least one')
-    return given, isinstance(given[0], SaltLearner)
+def _paths(runs):
+    "The paths of runs; none where they are learners already"
+    given = _several(runs)
+    if all(isinstance(r, SaltLearner) for r in given): return []
+    odd = next((r for r in given if not isinstance(r, (str, Path))), None)
+    if odd is None: return given
+    raise SaltError(f'there is a {type(odd).__name__} among the runs; give paths, or learners of `salt_learner` alone')
 
 def _load(runs, device, out, threshold=None, min_area=None, loader=None, expected=True):
     "(learners, (threshold, min_area)): as given, else as found for the runs"
-    given, ready = _given(runs)
-    learners = given if ready else (loader or load_runs)(given, device)
+    paths = _paths(runs)
+    learners = (loader or load_runs)(paths, device) if paths else _several(runs)
     _check_one_class(learners, out, threshold)
-    found = (.5, 0) if ready else find_cut(given, expected and threshold is None)
+    found = find_cut(paths, expected and threshold is None)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
 
 # %% ../nbs/10_submission.ipynb #a2c883c8
-def _run_paths(runs):
-    "Paths of the runs, unless they are learners already"
-    given, ready = _given(runs)
-    return [] if ready else given
-
-def _check_read(survey, runs, path, is_folder=False):
+def _check_read(survey, paths, path, is_folder=False):
     "What is written to `path` replaces nothing that is read, and does not change how the survey is read"
     tables = [survey.path/f'{t}.csv' for t in ('train', 'depths', 'groups', 'sample_submission')]
-    check_inputs([*_read_from(survey), *_run_paths(runs), *tables], path)
+    check_inputs([*_read_from(survey), *paths, *tables], path)
     if not is_folder: return
     around = [s.path for s in survey.sources.values() if s and s.path.resolve() in Path(path).resolve().parents]
     if around: raise SaltError(f'{path} lies in a folder of pictures, {around[0]}, '
         'and would be read along with them; name a folder elsewhere')
 
 # %% ../nbs/10_submission.ipynb #f81fdfd0
-def _views(runs, tta):
-    "The views that were asked for, or else those that the cut of `runs` was chosen with"
-    given, ready = _given(runs)
-    if tta is not None or ready: return tta or 'flip'
-    found = {read_json(f).get('tta', 'flip') for f in _beside(given, 'cut.json')}
+def _views(paths, tta=None):
+    "The views that were asked for, or else those that the cut of the runs at `paths` was chosen with"
+    if tta is not None: return tta
+    found = {read_json(f).get('tta', 'flip') for f in _beside(paths, 'cut.json')}
     return found.pop() if len(found) == 1 else 'flip'
 
 # %% ../nbs/10_submission.ipynb #772b4429
 def _map_type(name, tta, bs):
     "The number type of maps by its name; views and batches are looked at as well"
-    check_range('bs', bs, 1, 4096)
+    check_whole('bs', bs, 1, 4096)
     make_views(tta)
     if name in MAP_TYPES: return MAP_TYPES[name]
     raise SaltError(f'maps_type is {name!r}, expected one of {", ".join(MAP_TYPES)}')
@@ -453,11 +460,13 @@ def _opened(outs, overwrite):
 # %% ../nbs/10_submission.ipynb #1b729e35
 class _Doubts:
     "Gathers how doubtful each tile is"
-    def __init__(self, runs):
-        given, ready = _given(runs)
-        find = lambda cls, name: [] if ready else [cls.load(f) for f in _beside(given, name)]
+    def __init__(self, paths):
+        find = lambda cls, name: [cls.load(f) for f in _beside(paths, name)]
         self.reviews, self.familiar = find(Review, 'review.json'), find(Familiar, 'familiar.json')[:1]
-        self.ids, self.doubt = [], []
+        self.ids, self.doubt, self.odd = [], [], []
+
+    def look(self, tiles):
+        self.odd += self.familiar[0].is_odd(tiles.images).tolist() if self.familiar else [False]*len(tiles)
 
     def __call__(self, maps, masks):
         p = np.asarray(maps.mean)
@@ -465,10 +474,8 @@ class _Doubts:
         self.ids += maps.ids
         self.doubt += np.mean(each, 0).tolist()
 
-    def write(self, file, survey):
-        odd = {i: o for f in self.familiar for t in survey.chunks('test', 512)
-            for i, o in zip(t.ids, f.is_odd(t.images))}
-        t = doubt_table(self.ids, np.array(self.doubt), [odd.get(i, False) for i in self.ids])
+    def write(self, file):
+        t = doubt_table(self.ids, np.array(self.doubt), self.odd)
         t.to_csv(file, index=False, lineterminator='\n', float_format='%.4f')
 
 # %% ../nbs/10_submission.ipynb #df11957c
@@ -479,7 +486,7 @@ def _write_all(pieces, survey, outs, cut, dtype, overwrite, doubts=None):
         _draw(_note(pieces, cut, rles, masks, doubts), maps, len(survey.test_ids), dtype)
         ids = _wanted(survey)
         if file: _write_rles(file, ids, [rles.get(i, '') for i in ids], outs[0])
-        if table: doubts.write(table, survey)
+        if table: doubts.write(table)
     threshold = None if isinstance(cut[0], ExpectedCut) else cut[0]
     return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), threshold, cut[1])
 
@@ -503,16 +510,16 @@ def predict_submission(
     loader=None # Function from runs and a device to learners, such as `runtime_loader` gives; None for torch
 )->Prediction: # What was done
     "Predict the unlabelled tiles of a survey; write a submission, masks, maps, and how doubtful they are"
-    survey = as_survey(survey)
-    for p in filter(None, (out, masks, maps, uncertainty)): _check_read(survey, runs, p, p in (masks, maps))
+    survey, paths = as_survey(survey), _paths(runs)
+    for p in filter(None, (out, masks, maps, uncertainty)): _check_read(survey, paths, p, p in (masks, maps))
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     if out or uncertainty: _check_blanks(survey.test_ids)
-    tta = _views(runs, tta)
+    tta = _views(paths, tta)
     dtype = _map_type(maps_type, tta, bs)
     learners, cut = _load(runs, device, out or uncertainty, threshold, min_area, loader)
     _check_cut(*cut, holes, survey.size)
-    pieces = _pieces(learners, survey, tta, bs, progress)
-    doubts = _Doubts(runs) if uncertainty else None
+    doubts = _Doubts(paths) if uncertainty else None
+    pieces = _pieces(learners, survey, tta, bs, progress, doubts and doubts.look)
     return _write_all(pieces, survey, (out, masks, maps, uncertainty), (*cut, holes), dtype, overwrite, doubts)
 
 # %% ../nbs/10_submission.ipynb #5d204ea3
@@ -546,10 +553,10 @@ def predict_sections(
     progress=None # Called with (done, all)
 )->list: # Paths of the masks
     "Predict sections of any size, and write their masks"
-    check_inputs([*files, *_run_paths(runs)], out)
-    bs = check_whole('bs', bs, 1, 4096)
+    paths, bs = _paths(runs), check_whole('bs', bs, 1, 4096)
+    check_inputs([*files, *paths], out)
     names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
-    tta = _views(runs, tta)
+    tta = _views(paths, tta)
     for file in names.values(): read_image(file) # the last one may be damaged, and would be found after hours
     with new_folder(out, overwrite, ('.png', '.npy')) as d:
         for k, (name, file) in enumerate(names.items()):
@@ -567,7 +574,7 @@ def odd_windows(
     image # (H,W) bytes
 )->tuple: # (windows that are unlike the training, windows in all); (0, 0) where nothing is known
     "Count the windows of a picture that look unlike the tiles of a training"
-    paths = _run_paths(runs)
+    paths = _paths(runs)
     known = [Familiar.load(f) for f in _beside(paths, 'familiar.json')][:1]
     h, w = read_config(run_folders(paths[0])[0])['size'] if known else image.shape
     wins = [image[y:y+h,x:x+w] for y in range(0, image.shape[0] - h + 1, h)
@@ -610,7 +617,7 @@ def vote(
 def _kind(parts):
     "What an ensemble is made of: 'maps', 'submissions' or 'runs'"
     def kind(p):
-        if isinstance(p, Maps) or (Path(p)/'ids.json').exists(): return 'maps'
+        if isinstance(p, Maps) or (check_path('part', p)/'ids.json').exists(): return 'maps'
         return 'submissions' if Path(p).suffix.lower() == '.csv' else 'runs'
     kinds = {kind(p) for p in parts}
     if len(kinds) == 1: return kinds.pop()
