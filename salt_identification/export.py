@@ -121,7 +121,7 @@ def export_run(
     "Write the net of a run for another program"
     _need(to)
     if int8 and to != 'onnx': raise SaltError('int8 is for onnx; OpenVINO reads such a file as well')
-    learn, config = load_run(check_path('run', run), survey, device='cpu'), read_config(run)
+    learn, config = load_run(run, survey, device='cpu'), read_config(run)
     about = dict(to=to, int8=int8, size=config['size'], n_in=config['data']['n_in'], weights=_mark(run))
     with new_folder(_folder(run, to, int8), overwrite) as d:
         _write_onnx(learn.model, about['size'], about['n_in'], d/'model.onnx')

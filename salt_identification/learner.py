@@ -38,8 +38,8 @@ from torch import nn
 from . import __version__
 from .augment import PadCrop, bare_net
 from .data import SaltDataLoaders, salt_dataloaders, to_input
-from .files import (SaltError, check_inputs, check_new, check_range, check_whole, is_out_of_memory,
-    new_file, new_folder, read_json, sweep, write_json)
+from .files import (SaltError, check_inputs, check_new, check_path, check_range, check_whole,
+    is_out_of_memory, new_file, new_folder, read_json, sweep, write_json)
 from .losses import LOSSES, loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
@@ -486,7 +486,7 @@ def read_config(
     run # The run's folder
 )->dict: # What `config.json` holds
     "Read the settings of a run, and say it if this is none"
-    run = Path(run)
+    run = check_path('run', run)
     if not run.is_dir():
         raise SaltError(f'run {run} is missing; check the path, or train first: saltid train DATA --out {run}')
     if not (run/'config.json').exists(): raise SaltError(f'{run} is no run: it has no config.json; check the path')
@@ -913,7 +913,7 @@ def load_run(
     **own # To train on: `loss`, `tfms`, `metrics`, `cbs` of your own
 )->SaltLearner: # Its data not yet opened
     "Load a run, for prediction or for more training"
-    path, config, device = Path(path), read_config(path), check_device(device)
+    path, config, device = check_path('run', path), read_config(path), check_device(device)
     net, weights = net or make_net(config['net']), _weights(path, state)
     try: net.load_state_dict(weights)
     except RuntimeError: pass
@@ -1070,7 +1070,7 @@ def run_folders(
     path # A run, or a folder with runs in it
 )->list: # Their paths
     "Find the runs at `path`"
-    path = Path(path)
+    path = check_path('run', path)
     if (path/'config.json').exists(): return [path]
     natural = lambda p: [int(t) if t.isdigit() else t for t in re.split(r'(\d+)', p.name)] # fold2 before fold10
     found = sorted((p.parent for p in path.glob('[!.]*/config.json')), key=natural) if path.is_dir() else []
@@ -1440,7 +1440,7 @@ def plot_history(
     run # The run's folder
 ): # The three axes
     "Draw loss, score and learning rate over the minutes of a run"
-    h = _history(Path(run))
+    h = _history(check_path('run', run))
     if not len(h): raise SaltError(f'{run} has no history yet; check the path, or go on with: saltid resume {run}')
     first, metrics = ['train_loss', 'valid_loss'], list(h)[list(h).index('valid_loss') + 1:][:2]
     fig, axs = plt.subplots(1, 3, figsize=(9,2.4), dpi=72, layout='constrained')

@@ -172,7 +172,7 @@ def held_out(
     device=None # None for a GPU if there is one
 )->HeldOut: # Tiles that none of them has seen, each said by the run that held it out
     "Gather what runs say of the tiles that they held out"
-    runs = run_folders(check_path('run', run))
+    runs = run_folders(run)
     survey = survey_of(read_config(runs[0]), survey)
     learners = [load_run(r, survey, device=device) for r in runs]
     parts = [unseen_tiles(l, r) for l, r in zip(learners, runs)]
@@ -427,7 +427,7 @@ def compare_runs(
     device=None # None for a GPU if there is one
 )->Comparison: # On the tiles that both have held out
     "Compare two runs tile by tile"
-    configs = [read_config(run_folders(check_path('run', r))[0]) for r in (a, b)]
+    configs = [read_config(run_folders(r)[0]) for r in (a, b)]
     if survey is not None or configs[0]['survey'] == configs[1]['survey']: survey = survey_of(configs[0], survey)
     first, second = (held_out(r, survey, device) for r in (a, b))
     where = [c['survey'] for c in configs]
