@@ -811,6 +811,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                             'salt_identification.losses._alpha': ('losses.html#_alpha', 'salt_identification/losses.py'),
                                             'salt_identification.losses._arguments': ( 'losses.html#_arguments',
                                                                                        'salt_identification/losses.py'),
+                                            'salt_identification.losses._check_values': ( 'losses.html#_check_values',
+                                                                                          'salt_identification/losses.py'),
                                             'salt_identification.losses._focus': ('losses.html#_focus', 'salt_identification/losses.py'),
                                             'salt_identification.losses._outside': ( 'losses.html#_outside',
                                                                                      'salt_identification/losses.py'),
