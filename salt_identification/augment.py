@@ -333,6 +333,8 @@ def tile_tfms(
 )->list: # For `batch_tfms`
     "Transforms for training, in the order in which they are applied"
     tfms = [DihedralTile(p=1.)] if dihedral else [FlipTile()] if flip else []
-    for cls, arg in ((AffineTile, affine), (CutMixTile, cutmix), (LightTile, light)):
+    for name, cls, arg in (('affine', AffineTile, affine), ('cutmix', CutMixTile, cutmix), ('light', LightTile, light)):
+        if not isinstance(arg, dict) and arg not in (True, False, None):
+            raise SaltError(f'{name} is {arg!r}, expected True, False, or a dict of what {cls.__name__} takes')
         if arg or arg == {}: tfms.append(cls(**arg) if isinstance(arg, dict) else cls())
     return tfms

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
-from fastai.data.transforms import IntToFloatTensor, ItemTransform, ToTensor, Transform
+from fastai.data.transforms import IntToFloatTensor, ItemTransform, Normalize, ToTensor, Transform
 from fastai.torch_core import TensorImage, TensorMask
 from fastcore.basics import patch
+from fastcore.foundation import L
 
 from .augment import tile_tfms
 from .files import SaltError, check_whole
@@ -93,6 +94,15 @@ class NormTile(ItemTransform):
     def encodes(self, b): return (self.norm(b[0]), *b[1:])
     def decodes(self, b): return (b[0][:,:1]*self.std + self.mean, *b[1:])
 
+# %% ../nbs/04_data.ipynb #8572c389
+def _check_stats(stats):
+    "Mean and standard deviation as floats, or say what was expected"
+    try: mean, std = (np.asarray(v, float).item() for v in stats)
+    except (TypeError, ValueError): mean = std = -1
+    if 0 <= mean <= 1 and 1e-3 <= std <= 1: return mean, std
+    raise SaltError(f'stats are {stats}, expected two numbers, mean (0 to 1) and standard deviation (0.001 to 1) '
+        'of grey pixels with white at 1; leave them out to have them counted')
+
 # %% ../nbs/04_data.ipynb #9c031b40
 def to_input(
     images, # (N,H,W) or (H,W) bytes, array or tensor
@@ -100,9 +110,8 @@ def to_input(
     n_in:int=1 # Channels that the net takes
 )->torch.Tensor: # (N,n_in,H,W) float32, normalised
     "Turn grey bytes into the net's input"
-    x = torch.as_tensor(np.ascontiguousarray(check_bytes(images)))
-    if x.ndim == 2: x = x[None]
-    if x.ndim != 3: raise SaltError(f'images have shape {tuple(x.shape)}, expected (number, height, width)')
+    images = np.asarray(images)
+    x = torch.as_tensor(np.ascontiguousarray(check_bytes(images[None] if images.ndim == 2 else images)))
     return NormTile(*stats, n_in).norm(x[:,None].float()/255)
 
 # %% ../nbs/04_data.ipynb #fceb323f
@@ -223,7 +232,7 @@ def TileBlock(
     stats:tuple=IMAGENET # (mean, standard deviation)
 )->TransformBlock: # For `DataBlock`
     "A block of grey tiles"
-    to_float = [IntToFloatTensor, NormTile(*stats, n_in)]
+    to_float = [IntToFloatTensor, NormTile(*_check_stats(stats), n_in)]
     return TransformBlock(type_tfms=ReadTile, batch_tfms=to_float, dl_type=TileDL)
 
 # %% ../nbs/04_data.ipynb #c0473b43
@@ -254,6 +263,8 @@ def create_batches(self:TileDL, samps):
 # %% ../nbs/04_data.ipynb #6770ae29
 def _left_out(ids, leave_out):
     "The names in `leave_out`, a set; each is one of `ids`"
+    if isinstance(leave_out, str):
+        raise SaltError(f'leave_out is {leave_out!r}, expected a list; write [{leave_out!r}]')
     names = set() if leave_out is None else set(leave_out)
     unknown = names - set(ids)
     if unknown: raise SaltError(f'leave_out has {min(unknown, key=str)}, '
@@ -285,6 +296,37 @@ def _numbers(n_folds, fold, **given):
     whole = {k: v if is_open(k, v) else check_whole(k, v, *ranges[k]) for k, v in dict(fold=fold, **given).items()}
     return dict(n_folds=n_folds, **whole)
 
+# %% ../nbs/04_data.ipynb #faca38ea
+def _is_for_tensors(tfm):
+    "Does `tfm` do anything to a batch of images or masks?"
+    kind = type(tfm)
+    if not hasattr(kind, 'encodes'): return True # a function, or a class to be called
+    for tensor in (TensorImage, TensorMask):
+        try: return bool(kind.encodes.invoke(kind, tensor))
+        except LookupError: pass
+    return False
+
+# %% ../nbs/04_data.ipynb #841907d6
+def _tfms(tfms):
+    "Transforms for batches: those of `tile_tfms`, or those of one's own"
+    if tfms is None or isinstance(tfms, dict): return tile_tfms(**tfms or {})
+    tfms = L(tfms)
+    for t in tfms:
+        if not callable(t):
+            raise SaltError(f'tfms hold {t!r}, expected transforms, or a dict such as dict(affine=True)')
+        if isinstance(t, Normalize):
+            raise SaltError('tfms hold Normalize, but tiles are normalised anyway; say stats=(mean, std) instead')
+        if not _is_for_tensors(t):
+            raise SaltError(f'tfms hold {type(t).__name__}, which does nothing to a batch of tiles; '
+                'take ResizeTile, or one of those that aug_transforms() gives')
+    return tfms
+
+# %% ../nbs/04_data.ipynb #dfdc57b2
+def _labelled_items(tiles):
+    "The items of `Tiles` that have masks"
+    if isinstance(tiles, Tiles) and tiles._labelled: return tiles.items()
+    raise SaltError('a block is made of Tiles with masks; pass survey.train')
+
 # %% ../nbs/04_data.ipynb #9ab00a62
 def salt_datablock(
     fold:int=0, # The fold to hold out for validation
@@ -299,8 +341,8 @@ def salt_datablock(
     "A `DataBlock` from labelled `Tiles` to batches of images and masks"
     known = _numbers(n_folds, fold, seed=seed, n_in=n_in)
     split = _splitter(known['fold'], known['n_folds'], known['seed'], groups, leave_out)
-    return DataBlock(blocks=(TileBlock(known['n_in'], stats), TileMaskBlock()), get_items=Tiles.items, splitter=split,
-        batch_tfms=tile_tfms(**tfms or {}) if tfms is None or isinstance(tfms, dict) else tfms)
+    return DataBlock(blocks=(TileBlock(known['n_in'], stats), TileMaskBlock()), get_items=_labelled_items,
+        splitter=split, batch_tfms=_tfms(tfms))
 
 # %% ../nbs/04_data.ipynb #cbf4492d
 def _parts(tiles, fold, n_folds, seed, groups=None, leave_out=None):
@@ -310,7 +352,7 @@ def _parts(tiles, fold, n_folds, seed, groups=None, leave_out=None):
 # %% ../nbs/04_data.ipynb #5764c257
 def _stats(stats, n_in, train):
     "`stats`, or else those of ImageNet for 3 channels, or of the training part"
-    return tuple(stats) if stats else IMAGENET if n_in == 3 else tile_stats(train)
+    return _check_stats(stats) if stats is not None else IMAGENET if n_in == 3 else tile_stats(train)
 
 # %% ../nbs/04_data.ipynb #8a1ed2fd
 def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed, groups=None, leave_out=None):
@@ -389,24 +431,31 @@ def show_batch(self:TileDL,
 # %% ../nbs/04_data.ipynb #3927642d
 @patch
 def show_results(self:TileDL,
-    b, # A batch with masks
-    out, # (B,H,W) predicted masks
+    b, # A batch, with masks or without
+    out, # (B,H,W) predicted masks, or a tuple of them alone
     max_n:int=6, # Tiles at most
     ncols:int=6, # Tiles in a row
     **kwargs # Not used; fastai passes them on
 ): # Axes, (rows, columns)
-    "Draw tiles of a batch with the truth and a prediction"
-    (x, y), out = self.decode(b)[:2], self.decode((b[0], TensorMask(out)))[1] # not padded or resized any more
-    return show_tiles(x[:max_n], y[:max_n], out[:max_n], ncols=ncols)
+    "Draw tiles of a batch with a prediction, and the truth if it is known"
+    if isinstance(out, tuple): (out,) = out
+    (x, *y), out = self.decode(b)[:2], self.decode((b[0], TensorMask(out)))[1] # not padded or resized any more
+    return show_tiles(x[:max_n], y[0][:max_n] if y else None, out[:max_n], ncols=ncols)
 
 # %% ../nbs/04_data.ipynb #9017bcb1
+def _items(tiles):
+    "The items of `Tiles`, of several `Tile`, or of (N,H,W) bytes"
+    if isinstance(tiles, (list, tuple, L)) and tiles and isinstance(tiles[0], Tile): return list(tiles)
+    if not isinstance(tiles, Tiles):
+        images = check_bytes(tiles)
+        tiles = Tiles(list(range(len(images))), images)
+    return tiles.items()
+
 @patch
 def test_dl(self:SaltDataLoaders,
-    tiles, # `Tiles`, or (N,H,W) bytes, or a list of `Tile`, as fastai's own calls have it
+    tiles, # `Tiles`, or (N,H,W) bytes, or several `Tile`, as fastai's own calls have it
     bs:int|None=None, # Tiles in a batch; None as in validation
     **kwargs # For fastai's `test_dl`
 )->TileDL: # Without masks
     "A loader of tiles without masks, normalised as in training"
-    listed = isinstance(tiles, list) and tiles and isinstance(tiles[0], Tile)
-    if not listed and not isinstance(tiles, Tiles): tiles = Tiles(list(range(len(tiles))), check_bytes(tiles))
-    return super(SaltDataLoaders, self).test_dl(tiles if listed else tiles.items(), bs=bs or self.valid.bs, **kwargs)
+    return super(SaltDataLoaders, self).test_dl(_items(tiles), bs=bs or self.valid.bs, **kwargs)

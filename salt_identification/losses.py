@@ -22,10 +22,23 @@ def _unwrap(x):
     "`x` as a plain tensor, whatever it was"
     return x.as_subclass(torch.Tensor) if isinstance(x, torch.Tensor) else torch.as_tensor(x)
 
+# %% ../nbs/06_losses.ipynb #04db5c58
+def _check_values(y, n):
+    "The masks hold whole numbers that `n` channels can stand for"
+    if y.is_floating_point() and (y != y.round()).any():
+        raise SaltError('masks hold fractions, expected class numbers; make them masks first, as in `masks > 0.5`')
+    low, top = (int(v) for v in y.long().aminmax())
+    if low >= 0 and top <= max(1, n - 1): return
+    odd, mend = low if low < 0 else top, 'number the classes from 0' if n > 1 else 'make salt 1, as in `masks > 0`'
+    if 0 < odd < 255: mend += f', or take a net with n_out={odd + 1}'
+    takes = f'{n} channels take 0 to {n - 1}' if n > 1 else '1 channel takes 0 and 1'
+    raise SaltError(f'masks hold {odd}, but {takes}; {mend}')
+
 # %% ../nbs/06_losses.ipynb #62a6286e
 def plain(
     logits:torch.Tensor, # (B,n,H,W)
-    masks:torch.Tensor # (B,H,W) or (B,1,H,W), integers
+    masks:torch.Tensor, # (B,H,W) or (B,1,H,W), whole numbers
+    wait:bool=True # Look at the values of masks on a GPU, too
 )->tuple: # float32 logits (B,n,H*W), int64 masks (B,H*W)
     "Unwrap, check and flatten what a loss is given"
     x, y = _unwrap(logits), _unwrap(masks)
@@ -33,12 +46,14 @@ def plain(
     if x.ndim != 4 or (x.shape[0], *x.shape[2:]) != tuple(y.shape):
         raise SaltError(f'logits are {tuple(x.shape)} and masks {tuple(y.shape)}, expected (B,n,H,W) and (B,H,W); '
             'crop or pad the logits to the masks')
+    if wait or y.device.type == 'cpu': _check_values(y, x.shape[1])
     return x.flatten(2).float(), y.flatten(1).long()
 
 # %% ../nbs/06_losses.ipynb #b1ce402d
 class TileLoss(nn.Module):
     "A loss that is worked out tile by tile: subclasses give `binary(x, y)` and `multi(x, y)`, each (B,)"
     y_int = True # To fastai's `MixUp`: mix two losses, not two masks
+    unseen = True # No batch was given yet
     def __init__(self,
         reduction:str='mean' # 'mean', 'sum' or 'none' (one number a tile)
     ):
@@ -48,7 +63,8 @@ class TileLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, logits, masks):
-        x, y = plain(logits, masks)
+        x, y = plain(logits, masks, wait=self.unseen)
+        self.unseen = False
         loss = self.binary(x[:,0], y.float()) if x.shape[1] == 1 else self.multi(x, y)
         return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
 

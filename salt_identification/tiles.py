@@ -87,10 +87,12 @@ class Part(Tiles):
 
 # %% ../nbs/01_tiles.ipynb #97c1540a
 def check_bytes(
-    images # An array or a tensor
+    images # An array or a tensor, (N,H,W)
 )->np.ndarray: # `images`
-    "Give back `images` as an array if they are bytes, or say what was expected"
+    "Give back `images` as an array if they are tiles of bytes, or say what was expected"
     images = np.asarray(images)
+    if images.ndim != 3:
+        raise SaltError(f'images have shape {images.shape}, expected (number, height, width)')
     if images.dtype == np.uint8: return images
     raise SaltError(f'images are {images.dtype}, expected uint8 from 0 to 255; scale and convert them first')
 
@@ -140,7 +142,6 @@ def _outline(ax, mask, which):
 # %% ../nbs/01_tiles.ipynb #9e704f74
 def _iou(m, p):
     "Shared area over the area of both, in the mean of the classes that either has"
-    m, p = (np.where(np.asarray(a) == 255, 1, a) for a in (m, p))
     either = [(m == c, p == c) for c in np.union1d(m, p) if c > 0]
     return np.mean([(a & b).sum()/(a | b).sum() for a, b in either]) if either else 1.
 
@@ -162,10 +163,12 @@ def _grid(n, ncols, side):
     return axs
 
 # %% ../nbs/01_tiles.ipynb #64f7bdf9
-def _check_drawn(name, a):
-    "Masks to draw are whole numbers"
-    if a is None or a.dtype.kind != 'f' or (a == np.rint(a)).all(): return
-    raise SaltError(f'{name} hold fractions; make them masks first, as in `{name} > 0.5`')
+def _drawn(name, a):
+    "Masks to draw as whole numbers, with salt as 1 where it is 255"
+    if a is None: return
+    if a.dtype.kind == 'f' and (a != np.rint(a)).any():
+        raise SaltError(f'{name} hold fractions; make them masks first, as in `{name} > 0.5`')
+    return np.where(a == 255, 1, a).astype(int)
 
 # %% ../nbs/01_tiles.ipynb #3af68ee9
 def show_tiles(
@@ -180,13 +183,12 @@ def show_tiles(
     ids = range(len(images))
     if isinstance(images, Tiles):
         images, masks, ids = images.images, images.masks if masks is None else masks, images.ids
-    images, masks, preds = map(_array, (images, masks, preds))
-    for name, a in (('masks', masks), ('preds', preds)): _check_drawn(name, a)
+    images, masks, preds = _array(images), _drawn('masks', _array(masks)), _drawn('preds', _array(preds))
     axs = _grid(len(images), ncols, side)
     for i, (ax, img, title) in enumerate(zip(axs.flat, images, titles or _titles(ids, masks, preds))):
         ax.imshow(img, cmap='gray'); ax.set_title(title, fontsize=7)
         for m, which in ((masks, 0), (preds, 1)):
-            if m is not None: _outline(ax, m[i].astype(int), which)
+            if m is not None: _outline(ax, m[i], which)
     return axs
 
 # %% ../nbs/01_tiles.ipynb #f57bcc9e
@@ -802,7 +804,9 @@ def as_survey(
     skip_bad:bool=False # For a path: leave out tiles that cannot be used
 )->Survey: # `survey` itself, or the one at the path
     "`survey`, opened if it is a path"
-    return survey if isinstance(survey, Survey) else Survey(survey, skip_bad)
+    if isinstance(survey, Survey): return survey
+    if isinstance(survey, (str, os.PathLike)): return Survey(survey, skip_bad)
+    raise SaltError(f'{type(survey).__name__} is no survey; pass the Survey itself, or its path')
 
 # %% ../nbs/01_tiles.ipynb #f978ab0a
 @dataclass

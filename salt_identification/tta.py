@@ -7,7 +7,8 @@ __all__ = ['TTA_VIEWS', 'MAP_TYPES', 'make_views', 'Maps', 'TTAPredictor', 'pred
            'open_maps', 'predict_survey', 'load_runs']
 
 # %% ../nbs/09_tta.ipynb #a6fb7f49
-import math
+import math, os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -16,14 +17,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
+from fastcore.foundation import L
 from torch import nn
 
 from .augment import FarView, View, bare_net, crop_to, pad_to_multiple
 from .data import SaltDataLoaders, to_input
-from .files import SaltError, check_range, check_room, new_folder, read_json, write_json
+from salt_identification.files import (SaltError, check_range, check_room, check_whole, new_folder, read_json,
+    write_json)
 from .learner import SaltLearner, load_run, read_config, run_folders
 from .losses import to_probs
-from .tiles import Tiles, as_survey
+from .tiles import Tiles, as_survey, check_bytes
 from .training import evaluating
 
 # %% ../nbs/09_tta.ipynb #298a1492
@@ -33,10 +36,10 @@ def make_views(
     tta='flip' # 'none', 'flip', 'wide', 'dihedral', or a list of numbers or objects with `forward` and `back`
 )->list: # Of views
     "The views of a test-time augmentation"
-    if isinstance(tta, str):
-        if tta not in TTA_VIEWS: raise SaltError(f'tta is {tta!r}, expected one of {", ".join(TTA_VIEWS)}')
-        tta = TTA_VIEWS[tta]
-    views = [v if hasattr(v, 'forward') else View(v) for v in tta]
+    asked = TTA_VIEWS.get(tta) if isinstance(tta, str) else tta
+    if not isinstance(asked, Iterable):
+        raise SaltError(f'tta is {tta!r}, expected one of {", ".join(TTA_VIEWS)}, or a list of views')
+    views = [v if hasattr(v, 'forward') else View(v) for v in asked]
     if not views: raise SaltError('tta has no view; use none for the tile as it is')
     return views
 
@@ -78,8 +81,11 @@ def _net(net):
 # %% ../nbs/09_tta.ipynb #34fa7086
 def _several(nets):
     "A list of one net or learner, or of several"
-    nets = list(nets) if isinstance(nets, (list, tuple)) else [nets]
+    nets = list(nets) if isinstance(nets, (list, tuple, L)) else [nets]
     if not nets: raise SaltError('no net to predict with')
+    for n in nets:
+        if isinstance(n, (str, os.PathLike)):
+            raise SaltError(f"{n} is a path, expected a learner; load_run('{n}') opens it")
     return nets
 
 # %% ../nbs/09_tta.ipynb #f7a197ba
@@ -98,7 +104,7 @@ class TTAPredictor:
         multiple:int|None=None # Pad to a multiple of so many pixels; None to ask the net's `divisor`, or 32
     ):
         self.nets, self.views = [_net(n) for n in _several(net)], make_views(tta)
-        self.bs = check_range('bs', bs, 1, 4096)
+        self.bs = check_whole('bs', bs, 1, 4096)
         self.multiple = multiple or math.lcm(*[_divisor(n) for n, _ in self.nets])
 
 # %% ../nbs/09_tta.ipynb #58353e6e
@@ -124,9 +130,20 @@ def predict(self:TTAPredictor,
 # %% ../nbs/09_tta.ipynb #85762210
 def _images(tiles):
     "Bytes (N,H,W) and names of `Tiles`, or of an array"
-    images, ids = (tiles.images, tiles.ids) if isinstance(tiles, Tiles) else (np.asarray(tiles), None)
-    if images.ndim == 3 and len(images): return images, ids
-    raise SaltError(f'images have shape {images.shape}, expected (number, height, width), and one at least')
+    images, ids = (tiles.images, tiles.ids) if isinstance(tiles, Tiles) else (tiles, None)
+    images = check_bytes(images)
+    if len(images): return images, ids
+    raise SaltError('there is no tile to predict; pass one at least')
+
+# %% ../nbs/09_tta.ipynb #bccc4406
+def _learners(learn):
+    "A list of one learner or several, who know how to normalise"
+    learners = _several(learn)
+    for l in learners:
+        if not hasattr(l, 'stats'):
+            raise SaltError(f'{type(l).__name__} has no statistics to normalise tiles by; '
+                'make it by salt_learner, or ask its net by TTAPredictor')
+    return learners
 
 # %% ../nbs/09_tta.ipynb #35e004f9
 def _same_classes(learners):
@@ -144,10 +161,11 @@ def predict_tiles(
     bs:int=32 # Tiles in a batch
 )->Maps: # `.mean` and `.std`, (N,n_out,H,W) float32 tensors
     "Predict tiles with one or several learners"
-    (images, ids), learners = _images(tiles), _several(learn)
+    (images, ids), learners = _images(tiles), _learners(learn)
     _same_classes(learners)
     asked = [(l, TTAPredictor(l, tta, bs)) for l in learners]
     answers = lambda b: chain.from_iterable(p._answers(to_input(b, l.stats, l.n_in)) for l, p in asked)
+    bs = asked[0][1].bs
     with evaluating([l.model for l in learners]):
         parts = [_mean_std(answers(images[i:i+bs])) for i in range(0, len(images), bs)]
     return Maps(*map(torch.cat, zip(*parts)), ids)
@@ -192,8 +210,8 @@ def predict_section(
     bs:int=32 # Windows in a batch
 )->np.ndarray: # (n_out,H,W) float32 probabilities
     "Predict a section of any size through windows that overlap"
-    section = np.asarray(section)
-    size, places = _windows(section, tile or _tile_size(_several(learn)[0]), overlap)
+    section, bs = np.asarray(section), check_whole('bs', bs, 1, 4096)
+    size, places = _windows(section, tile or _tile_size(_learners(learn)[0]), overlap)
     taper, total, weight = _taper(size), 0., torch.zeros(section.shape)
     for i in range(0, len(places), bs):
         at = [np.s_[r:r+size[0], c:c+size[1]] for r, c in places[i:i+bs]]
@@ -269,7 +287,7 @@ def predict_survey(
     progress=None # Called with (done, all) after each piece
 )->Maps: # Maps on disk
     "Predict a part of a survey and keep the maps on disk"
-    survey, parts = as_survey(survey), ('test', 'train')
+    survey, parts, bs = as_survey(survey), ('test', 'train'), check_whole('bs', bs, 1, 4096)
     for name, value, known in (('dtype', dtype, MAP_TYPES), ('part', part, parts)):
         if value not in known: raise SaltError(f'{name} is {value!r}, expected one of {", ".join(known)}')
     pieces = (predict_tiles(learn, tiles, tta, bs) for tiles in survey.chunks(part, 8*bs))
@@ -283,5 +301,5 @@ def load_runs(
     device=None # None for a GPU if there is one
 )->list: # Learners
     "Load the runs at `paths` for prediction"
-    paths = paths if isinstance(paths, (list, tuple)) else [paths]
+    paths = paths if isinstance(paths, (list, tuple, L)) else [paths]
     return [load_run(r, device=device) for p in paths for r in run_folders(p)]

@@ -6,7 +6,7 @@ import torch
 from fastai.callback.core import Callback
 
 from salt_identification.data import salt_dataloaders
-from salt_identification.files import read_json
+from salt_identification.files import SaltError, read_json
 from salt_identification.learner import load_run, resume_run, salt_learner, train_folds, train_run
 from salt_identification.losses import make_loss
 from salt_identification.recipes import run_recipe
@@ -93,6 +93,16 @@ def test_losses(name):
         found.append((loss.item(), x.grad.cpu()))
     (a, g), (b, h) = found
     assert abs(a - b) < 1e-4 and torch.allclose(g, h, atol=1e-6)
+
+def test_masks_of_255():
+    "A loss looks at the first masks that it is given on a card, and waits for no others"
+    logits, masks = torch.zeros(2, 1, 8, 8, device='cuda'), torch.ones(2, 8, 8, dtype=torch.long, device='cuda')
+    loss = make_loss('bce')
+    with pytest.raises(SaltError, match='masks hold 255'): loss(logits, masks*255)
+    loss(logits, masks)
+    torch.cuda.set_sync_debug_mode('error')
+    try: loss(logits, masks)
+    finally: torch.cuda.set_sync_debug_mode('default')
 
 @pytest.mark.parametrize('extra', [dict(hypercolumn=True), dict(deep=True), dict(coords=True),
     dict(attention='self'), dict(drop_path=.2), dict(zoom=1.27), dict(full_res=True)])
