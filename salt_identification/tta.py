@@ -204,13 +204,14 @@ def _tile_size(learn):
 def predict_section(
     learn, # A `SaltLearner`, or a list of them
     section, # (H,W) bytes: depth or time down, place across
-    tile=None, # (height, width) of the windows, pixels; None for that of the tiles in training
+    tile=None, # (height, width) of the windows, pixels, or a number for both; None for that of the tiles in training
     overlap:float=.5, # Share of a window that the next one sees again, 0 to .9
     tta='flip', # As for `make_views`
     bs:int=32 # Windows in a batch
 )->np.ndarray: # (n_out,H,W) float32 probabilities
     "Predict a section of any size through windows that overlap"
     section, bs = np.asarray(section), check_whole('bs', bs, 1, 4096)
+    tile = (tile, tile) if tile and np.ndim(tile) == 0 else tile
     size, places = _windows(section, tile or _tile_size(_learners(learn)[0]), overlap)
     taper, total, weight = _taper(size), 0., torch.zeros(section.shape)
     for i in range(0, len(places), bs):
