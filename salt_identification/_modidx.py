@@ -1784,6 +1784,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'salt_identification.tta._divisor': ('tta.html#_divisor', 'salt_identification/tta.py'),
                                          'salt_identification.tta._images': ('tta.html#_images', 'salt_identification/tta.py'),
                                          'salt_identification.tta._learners': ('tta.html#_learners', 'salt_identification/tta.py'),
+                                         'salt_identification.tta._loaded': ('tta.html#_loaded', 'salt_identification/tta.py'),
                                          'salt_identification.tta._mean_std': ('tta.html#_mean_std', 'salt_identification/tta.py'),
                                          'salt_identification.tta._net': ('tta.html#_net', 'salt_identification/tta.py'),
                                          'salt_identification.tta._open_map': ('tta.html#_open_map', 'salt_identification/tta.py'),

@@ -80,13 +80,18 @@ def _net(net):
 
 # %% ../nbs/09_tta.ipynb #34fa7086
 def _several(nets):
-    "A list of one net or learner, or of several"
+    "A list of one net or learner, or of several; or of paths"
     nets = list(nets) if isinstance(nets, (list, tuple, L)) else [nets]
-    if not nets: raise SaltError('no net to predict with')
-    for n in nets:
-        if isinstance(n, (str, os.PathLike)):
-            raise SaltError(f"{n} is a path, expected a learner; load_run('{n}') opens it")
+    if not nets: raise SaltError('no net to predict with; name one at least')
     return nets
+
+def _loaded(nets):
+    "A list of one net or learner, or of several, none of them a mere path"
+    nets = _several(nets)
+    path = next((n for n in nets if isinstance(n, (str, os.PathLike))), None)
+    if path is None: return nets
+    raise SaltError(f"{path} is a path, expected a learner; load_run('{path}') opens it")
+
 
 # %% ../nbs/09_tta.ipynb #f7a197ba
 def _divisor(net):
@@ -103,7 +108,7 @@ class TTAPredictor:
         bs:int=32, # Tiles in a batch
         multiple:int|None=None # Pad to a multiple of so many pixels; None to ask the net's `divisor`, or 32
     ):
-        self.nets, self.views = [_net(n) for n in _several(net)], make_views(tta)
+        self.nets, self.views = [_net(n) for n in _loaded(net)], make_views(tta)
         self.bs = check_whole('bs', bs, 1, 4096)
         self.multiple = multiple or math.lcm(*[_divisor(n) for n, _ in self.nets])
 
@@ -138,7 +143,7 @@ def _images(tiles):
 # %% ../nbs/09_tta.ipynb #bccc4406
 def _learners(learn):
     "A list of one learner or several, who know how to normalise"
-    learners = _several(learn)
+    learners = _loaded(learn)
     for l in learners:
         if not hasattr(l, 'stats'):
             raise SaltError(f'{type(l).__name__} has no statistics to normalise tiles by; '
