@@ -45,8 +45,8 @@ from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
 from .tiles import Survey, Tiles, as_survey, free_memory
 from .training import (EMA, CPUAutocast, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock,
-    autocast, bf16_slow, evaluating, fastest_precision, find_cb, pack_state, part_of, plan_minutes, plan_steps, precision_cbs,
-    read_numbers, read_state, schedule, shortest_time, silent, state_kept, unpack_state, write_state)
+    autocast, bf16_slow, evaluating, fastest_precision, find_cb, pack_state, part_of, plan_minutes, plan_steps,
+    precision_cbs, read_numbers, read_state, schedule, shortest_time, silent, state_kept, unpack_state, write_state)
 from .unet import Unet, Unet34, param_groups
 
 # %% ../nbs/08_learner.ipynb #7a689dcd
