@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ELSEWHERE', 'SaltError', 'check_range', 'check_whole', 'check_path', 'check_room', 'is_out_of_memory', 'check_new',
-           'new_file', 'new_folder', 'check_inputs', 'sweep', 'read_table', 'write_json', 'read_json']
+           'new_file', 'new_folder', 'check_inputs', 'sweep', 'read_table', 'as_json', 'write_json', 'read_json']
 
 # %% ../nbs/00_files.ipynb #3bef2a02
 import csv, errno, io, json, os, re, shutil, uuid
@@ -299,8 +299,10 @@ def read_table(
     return df
 
 # %% ../nbs/00_files.ipynb #e7ffe040
-def _number(v):
-    "A number of numpy's as Python has it"
+def as_json(
+    v # A number of numpy's
+): # Of Python's
+    "Give back what JSON can say in place of `v`, as the `default` of `json.dumps`"
     if isinstance(v, np.generic): return v.item()
     raise TypeError(f'{v!r} is nothing for JSON')
 
@@ -310,9 +312,8 @@ def write_json(
     overwrite:bool=False # Replace a file that is there
 ):
     "Write `obj` as JSON"
-    text = json.dumps(obj, indent=1, default=_number) + '\n'
+    text = json.dumps(obj, indent=1, default=as_json) + '\n'
     with new_file(path, overwrite) as f: f.write_text(text, encoding='utf-8')
-
 
 # %% ../nbs/00_files.ipynb #42e841b5
 def read_json(

@@ -38,8 +38,8 @@ from torch import nn
 from . import __version__
 from .augment import PadCrop, bare_net
 from .data import SaltDataLoaders, salt_dataloaders, to_input
-from .files import (SaltError, check_inputs, check_new, check_path, check_range, check_whole,
-    is_out_of_memory, new_file, new_folder, read_json, sweep, write_json)
+from .files import (SaltError, as_json, check_inputs, check_new, check_path, check_range,
+    check_whole, is_out_of_memory, new_file, new_folder, read_json, sweep, write_json)
 from .losses import LOSSES, loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .neighbours import survey_groups
@@ -145,7 +145,8 @@ def _do_epoch_validate(self:SaltLearner, *args, **kwargs):
     try: return super(SaltLearner, self)._do_epoch_validate(*args, **kwargs)
     except BaseException:
         ema = find_cb(self, EMA)
-        (self._release if ema and ema.live is not None else partial(_rest, self))()
+        fitting = ema is not None and ema.live is not None
+        self._release() if fitting else _rest(self) # a fit that goes on wants the raw weights
         raise
 
 # %% ../nbs/08_learner.ipynb #7ed3b6a7
@@ -167,7 +168,8 @@ def load(self:SaltLearner,
 )->Learner: # The learner itself
     "Load what `save` wrote"
     path = self.path/self.model_dir/f'{file}.safetensors'
-    try: unpack_state(self, *read_state(path))
+    state = read_state(path)
+    try: unpack_state(self, *state)
     except ValueError as e: raise SaltError(f'{path} does not fit: {e}; make the learner with the net that was saved')
     return self
 
@@ -205,14 +207,19 @@ def set_precision(self:SaltLearner,
     return self
 
 @patch
-def to_fp16(self:SaltLearner): return self.set_precision('fp16')
+def to_fp16(self:SaltLearner, **kwargs):
+    "fastai's name for `set_precision('fp16')`; what else it passes on is not needed"
+    return self.set_precision('fp16')
 
 @patch
-def to_bf16(self:SaltLearner): return self.set_precision('bf16')
+def to_bf16(self:SaltLearner, **kwargs):
+    "fastai's name for `set_precision('bf16')`; what else it passes on is not needed"
+    return self.set_precision('bf16')
 
 @patch
-def to_fp32(self:SaltLearner): return self.set_precision('float32')
-
+def to_fp32(self:SaltLearner, **kwargs):
+    "fastai's name for `set_precision('float32')`; what else it passes on is not needed"
+    return self.set_precision('float32')
 
 # %% ../nbs/08_learner.ipynb #da800bbf
 @patch
@@ -246,13 +253,12 @@ def _check_net(net, dls):
     "`net` takes tiles as `dls` has them, and can tell their classes apart"
     config = net_spec(net)['config']
     if config.get('n_in', dls.n_in) != dls.n_in:
-        raise SaltError(f'the net takes {config["n_in"]} channels, the loaders give {dls.n_in}; make either with '
-            f'n_in of the other')
+        raise SaltError(f'the net takes {config["n_in"]} channels, the loaders give {dls.n_in}; '
+            f'make it with n_in={dls.n_in}, or others with n_in={config["n_in"]}')
     has = config['n_out'] if 'n_out' in config else _try_shape(net, dls)
     if has < dls.n_out:
         raise SaltError(f'the net tells {has} classes, the survey has {dls.n_out}; make it with n_out={dls.n_out}')
     return net
-
 
 # %% ../nbs/08_learner.ipynb #6a09c252
 def _build(net, dls, net_args):
@@ -827,6 +833,14 @@ def _begin(learn, out, config, start, quiet, plan=None):
     set_seed(t['seed'])
     return _sit(learn, out, config, clock, quiet=quiet)
 
+# %% ../nbs/08_learner.ipynb #d73fdf75
+def _check_opt(learn):
+    "Say it if the optimiser of `learn` cannot be saved"
+    if learn.opt_func is ADAMW: return
+    learn.create_opt()
+    pack_state(learn)
+    learn.opt = None
+
 # %% ../nbs/08_learner.ipynb #4e5db863
 def _new_learner(survey, device, data, tfms=None, **parts):
     "Loaders and learner of a new run, both from the seed in `data`"
@@ -867,6 +881,7 @@ def train_run(
     data = dict(fold=fold, n_folds=n_folds, grouped=grouped, leave_out=leave_out, bs=bs, n_in=n_in, seed=train['seed'])
     learn = _new_learner(survey, check_device(device), data, **parts)
     _rates(learn, encoder_rate) # or an error, before there is a folder
+    _check_opt(learn)
     config = _config(learn, train, parts)
     new_run(out, config, overwrite)
     return _begin(learn, out, config, start, quiet)
@@ -910,7 +925,7 @@ def load_run(
     state:str='best', # 'best', 'last', or the number of a snapshot
     net:nn.Module|None=None, # For a run with a net of your own
     device=None, # None for a GPU if there is one
-    **own # To train on: `loss`, `tfms`, `metrics`, `cbs` of your own
+    **own # To train on: `loss`, `tfms`, `metrics`, `cbs`, `opt_func` of your own
 )->SaltLearner: # Its data not yet opened
     "Load a run, for prediction or for more training"
     path, config, device = check_path('run', path), read_config(path), check_device(device)
@@ -999,7 +1014,7 @@ def resume_run(
     survey=None, # Where the survey is now; None for where it was
     quiet:bool=False, # No report
     device=None, # None for a GPU if there is one
-    **own # `net`, `loss`, `tfms`, `metrics`, `cbs` of your own that the run was trained with
+    **own # `net`, `loss`, `tfms`, `metrics`, `cbs`, `opt_func` of your own that the run was trained with
 )->SaltLearner: # Trained to the end of its plan
     "Go on with a run that was stopped"
     start, run, device = time.monotonic(), Path(run), check_device(device)
@@ -1126,7 +1141,7 @@ _COURSE = 'steps', 'epochs', 'cycles', 'encoder_rate', 'patience', 'keep'
 def _said_otherwise(config, given):
     "Names of what was given and is another in the config: the course, tfms, loss, net, weights"
     train, net, get = config['train'], config['net']['config'], given.get
-    plain = lambda v: json.loads(json.dumps(v, default=lambda n: n.item())) # a number of numpy has `item`
+    plain = lambda v: json.loads(json.dumps(v, default=as_json))
     odd = [k for k in _COURSE if get(k) is not None and train.get(k) != get(k)]
     if isinstance(get('tfms'), dict) and train.get('tfms') != plain(get('tfms')): odd.append('tfms')
     if isinstance(get('loss'), str) and loss_spec(make_loss(get('loss'))) != config['loss']: odd.append('loss')
@@ -1167,7 +1182,6 @@ def _check_beside(out, runs, overwrite):
     if old: raise SaltError(f'{old} is of an earlier training, and would predict along; delete it, '
         'or name another folder')
 
-
 # %% ../nbs/08_learner.ipynb #158115f1
 def _parts_of(run, given):
     "Of what was given, the parts that a run asks for when it goes on"
@@ -1205,9 +1219,7 @@ def plan_jobs(
 # %% ../nbs/08_learner.ipynb #79e9cdea
 def _plainly(v):
     "What JSON says for a path, a device, or a number of numpy's"
-    if isinstance(v, (Path, torch.device)): return str(v)
-    if isinstance(v, np.generic): return v.item()
-    raise TypeError(f'{v!r} is nothing for JSON')
+    return str(v) if isinstance(v, (Path, torch.device)) else as_json(v)
 
 def _told(v):
     "Can JSON say `v`?"
@@ -1384,7 +1396,6 @@ def _train_apart(survey, runs, k, minutes, given, changes, folds):
     _side_by_side([_job(survey, runs[i], k, fold=i, given=given[i], **how) for i in todo], k,
         given[0].get('quiet', False))
 
-
 # %% ../nbs/08_learner.ipynb #26fc2c88
 def _try_out(survey, folds, given):
     "Make a learner by settings that are for `train_run`, to see that they can be meant"
@@ -1399,7 +1410,6 @@ def _clear(survey, runs, folds, given):
         _check_out(run, True, survey.path, more.get('weights'))
         _try_out(survey, folds, more)
     for run in runs: shutil.rmtree(run, ignore_errors=True)
-
 
 # %% ../nbs/08_learner.ipynb #d2ee9a59
 def train_folds(

@@ -371,7 +371,7 @@ def _curves(runs, most=10):
     yield Html('<h2>How the training went</h2>')
     for r in runs[:most]:
         fig = plot_history(r)[0].figure
-        yield Html(_picture(fig, f'loss and score of {Path(r).name} over the minutes of training'))
+        yield Html(_picture(fig, f'loss, score and rate of {Path(r).name} over the minutes of training'))
     if len(runs) > most: yield Html(f'<p>The curves of {len(runs) - most} more are not drawn; each run has its '
         '<code>history.csv</code>.</p>')
 

@@ -234,7 +234,6 @@ def release(self:EMA):
     if self.raw is not None: _put(self.model, self.raw)
     self.raw = None
 
-
 # %% ../nbs/07a_training.ipynb #a3915c22
 @patch
 def before_validate(self:EMA):
@@ -328,7 +327,6 @@ def _pack_opt(opt):
     tensors = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in each for k, v in s.items() if v is not None}
     return tensors, [{k: v for k, v in g.items() if k != 'params'} for g in groups]
 
-
 # %% ../nbs/07a_training.ipynb #e20b5b47
 def _in_order(state, params):
     "The tensors of a state in the memory order of their parameters"
@@ -351,7 +349,6 @@ def _unpack_opt(opt, tensors, groups):
         opt.load_state_dict(dict(state=state, param_groups=groups))
     state = getattr(opt, 'opt', opt).state
     _in_order(state, list(state))
-
 
 # %% ../nbs/07a_training.ipynb #e8273d20
 def part_of(

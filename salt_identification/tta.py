@@ -92,7 +92,6 @@ def _loaded(nets):
     if path is None: return nets
     raise SaltError(f"{path} is a path, expected a learner; load_run('{path}') opens it")
 
-
 # %% ../nbs/09_tta.ipynb #f7a197ba
 def _divisor(net):
     "The multiple of pixels that `net` asks for"
