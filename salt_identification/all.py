@@ -24,6 +24,7 @@ from .losses import *
 from .metrics import *
 from .training import *
 from .learner import *
+from .folds import *
 from .tta import *
 from .uncertainty import *
 from .submission import *

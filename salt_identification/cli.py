@@ -361,8 +361,8 @@ def _check_train(args):
         raise SaltError('--jobs says how many folds to train at a time; it goes with --folds')
     if args.minutes is not None: check_range('minutes', args.minutes, .05*(args.folds or 1), 100_000)
     if args.folds or not Path(args.out).exists(): return
-    from salt_identification.learner import _check_out
-    _check_out(Path(args.out), args.overwrite, args.data)
+    from salt_identification.learner import check_out
+    check_out(Path(args.out), args.overwrite, args.data)
 
 def _train(args):
     "Train a run, or one for each fold"
@@ -372,7 +372,8 @@ def _train(args):
     survey, kw = Survey(args.data, args.skip_bad), _train_options(args)
     if not args.quiet: _announce(args, survey)
     _no_salt(survey)
-    from salt_identification.learner import train_folds, train_run
+    from salt_identification.folds import train_folds
+    from salt_identification.learner import train_run
     kw |= {k: v for k, v in _best_start(args).items() if k != 'tfms' or k not in kw}
     if args.folds: runs, learners = train_folds(survey, args.out, args.folds, jobs=args.jobs, **kw), None
     else:

@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'COURSE_LIMITS', 'net_spec', 'make_net', 'SaltLearner', 'check_device', 'Optimiser',
-           'salt_learner', 'measure_speed', 'is_stopped', 'new_run', 'read_config', 'averaged', 'RunSaver', 'merit',
-           'Report', 'Patience', 'train_run', 'survey_of', 'load_run', 'unseen_tiles', 'resume_run', 'use_threads',
-           'repeat_run', 'run_folders', 'list_runs', 'is_finished', 'cores', 'plan_jobs', 'train_folds', 'plot_history']
+           'salt_learner', 'measure_speed', 'is_stopped', 'is_finished', 'check_out', 'new_run', 'read_config',
+           'averaged', 'RunSaver', 'merit', 'Report', 'Patience', 'pixels_key', 'train_run', 'try_settings',
+           'survey_of', 'load_run', 'unseen_tiles', 'resume_run', 'use_threads', 'repeat_run', 'run_folders',
+           'list_runs', 'other_settings', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
-import _thread, copy, hashlib, inspect, json, math, os, platform
-import re, shutil, signal, subprocess, sys, tempfile, threading, time
+import hashlib, inspect, json, math, platform, re, sys, tempfile, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
-from itertools import cycle, islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -39,11 +38,10 @@ from . import __version__
 from .augment import PadCrop, bare_net
 from .data import SaltDataLoaders, salt_dataloaders, to_input
 from .files import (SaltError, as_json, check_inputs, check_new, check_path, check_range,
-    check_whole, is_out_of_memory, new_file, new_folder, read_json, sweep, write_json)
-from .losses import LOSSES, loss_spec, make_loss, to_probs
+    check_whole, new_file, new_folder, read_json, sweep, write_json)
+from .losses import loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
-from .neighbours import survey_groups
-from .tiles import Survey, Tiles, as_survey, free_memory
+from .tiles import Survey, Tiles, as_survey
 from .training import (EMA, CPUAutocast, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock,
     autocast, bf16_slow, evaluating, fastest_precision, find_cb, pack_state, part_of, plan_minutes, plan_steps,
     precision_cbs, read_numbers, read_state, schedule, shortest_time, silent, state_kept, unpack_state, write_state)
@@ -450,8 +448,20 @@ def is_stopped(
     state = Path(run)/'last.safetensors'
     return state.exists() and not read_numbers(state).get('finished')
 
-def _check_out(out, overwrite, *read):
+def is_finished(
+    run # The run's folder
+)->bool: # False also for one that has not begun
+    "Has the run come to its end?"
+    return (Path(run)/'last.safetensors').exists() and not is_stopped(run)
+
+# %% ../nbs/08_learner.ipynb #74309ff3
+def check_out(
+    out, # The run's folder, to be made
+    overwrite:bool, # May a run be replaced?
+    *read # Paths of what is read
+):
     "Say it if a run cannot be put at `out`, or if something that is `read` lies there"
+    out = Path(out)
     if not overwrite and is_stopped(out):
         raise SaltError(f'{out} was stopped before its end; go on with: saltid resume {out}; '
             'or pass --overwrite (overwrite=True), or name another')
@@ -473,7 +483,7 @@ def new_run(
 )->Path: # The folder
     "Begin a run folder"
     out = Path(out)
-    _check_out(out, overwrite)
+    check_out(out, overwrite)
     with new_folder(out, overwrite) as d: write_json(d/'config.json', dict(version=__version__, **config | _versions()))
     return out
 
@@ -769,7 +779,9 @@ def _tiles_key(ids):
     "A short name for a set of tiles, in whatever order"
     return hashlib.sha256('\n'.join(sorted(map(str, ids))).encode()).hexdigest()[:16]
 
-def _pixels_key(tiles):
+def pixels_key(
+    tiles:Tiles # Labelled
+)->str: # Sixteen letters
     "A short name for the pixels of labelled tiles and their masks"
     h = hashlib.blake2b(digest_size=8)
     for pixels in (tiles.images, tiles.masks):
@@ -784,7 +796,7 @@ def _config(learn, train, parts):
     survey, weights = learn.dls.survey, _source(parts.get('weights') or parts.get('pretrained'))
     where = dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad, tiles=len(survey.train))
     where |= dict(size=list(survey.size), held_out=_tiles_key(learn.dls.valid_tiles.ids),
-        pixels=_pixels_key(survey.train))
+        pixels=pixels_key(survey.train))
     return dict(where, data=learn.dls.settings, net=net_spec(learn.model), weights=weights,
         loss=loss_spec(learn.loss_func), precision=learn.precision, learner=opts, own=_own(learn, parts), train=train)
 
@@ -877,7 +889,7 @@ def train_run(
     start, out, parts = time.monotonic(), Path(out), dict(net=net, tfms=tfms, **kwargs)
     train = _length(minutes, epochs, steps) | _course(seed, cycles, encoder_rate, patience, tfms, keep)
     survey = as_survey(survey)
-    _check_out(out, overwrite, survey.path, kwargs.get('weights'))
+    check_out(out, overwrite, survey.path, kwargs.get('weights'))
     data = dict(fold=fold, n_folds=n_folds, grouped=grouped, leave_out=leave_out, bs=bs, n_in=n_in, seed=train['seed'])
     learn = _new_learner(survey, check_device(device), data, **parts)
     _rates(learn, encoder_rate) # or an error, before there is a folder
@@ -885,6 +897,18 @@ def train_run(
     config = _config(learn, train, parts)
     new_run(out, config, overwrite)
     return _begin(learn, out, config, start, quiet)
+
+# %% ../nbs/08_learner.ipynb #820a7005
+def try_settings(
+    survey:Survey, # To train on
+    given:dict, # Arguments for `train_run`
+    n_folds:int=5 # Number of folds
+):
+    "Make a learner by settings that are for `train_run`, to see that they can be meant"
+    own = inspect.signature(train_run).parameters
+    data = {k: given.get(k, own[k].default) for k in ('grouped', 'leave_out', 'bs', 'n_in', 'seed')}
+    parts = {k: v for k, v in given.items() if k not in own} | dict(net=given.get('net'), tfms=given.get('tfms'))
+    _new_learner(survey, check_device(given.get('device')), data | dict(fold=0, n_folds=n_folds), **parts)
 
 # %% ../nbs/08_learner.ipynb #2a0f1404
 def _precision_here(was, device, same=False):
@@ -987,7 +1011,7 @@ def _fresh(config, run, survey, device, net=None, **parts):
     set_seed(config['train']['seed'])
     learn = _from_config(config, net or make_net(config['net'], config['weights']), survey, device, run, **parts)
     _check_survey(learn, config, run)
-    if config.get('pixels') not in (None, _pixels_key(learn.dls.survey.train)):
+    if config.get('pixels') not in (None, pixels_key(learn.dls.survey.train)):
         raise SaltError(f'images or masks of survey {learn.dls.survey.path} are not those that run {run} '
             'began with; go on with the survey as it was, or train again')
     return learn
@@ -1072,7 +1096,7 @@ def repeat_run(
     "Train a run again, step by step, as it was trained before"
     start, run, out, device = time.monotonic(), Path(run), Path(out), check_device(device)
     config, plan = read_config(run), _final_plan(run)
-    _check_out(out, overwrite, run, survey_of(config, survey).path, config['weights'])
+    check_out(out, overwrite, run, survey_of(config, survey).path, config['weights'])
     _check_own(config, run, own, call='repeat_run')
     with use_threads(config['train'].get('threads')):
         learn = _fresh(config, run, survey, device, same=True, **own)
@@ -1151,299 +1175,16 @@ def _said_otherwise(config, given):
     return odd + [k for k in net if k in given and k not in ('n_in', 'n_out') and net[k] != plain(given[k])]
 
 # %% ../nbs/08_learner.ipynb #f242fac2
-def _otherwise(config, given):
+def other_settings(
+    config:dict, # Of a run
+    given:dict # Arguments for `train_run`
+)->list: # Names
     "Names of the settings in which a run differs from what was given"
     data, opts = config['data'], config['learner']
     names = lambda v: set() if v is None else set(map(str, v))
     odd = [k for k, v in _SAME.items() if k in data and data[k] != given.get(k, v)]
     if names(given.get('leave_out')) != names(data.get('leave_out')): odd.append('leave_out')
     return odd + [k for k, v in opts.items() if k in given and given[k] != v] + _said_otherwise(config, given)
-
-# %% ../nbs/08_learner.ipynb #20be7071
-def _check_fold(run, folds, given, tiles, pixels):
-    "A fold that is there is one of as many, of the same tiles and pixels, and trained alike"
-    config = read_config(run)
-    n, anew = config['data']['n_folds'], '--overwrite (overwrite=True), or name another folder'
-    if n != folds: raise SaltError(f'{run} is one of {n} folds, not of {folds}; pass folds={n}, or {anew}')
-    if config['tiles'] != tiles:
-        raise SaltError(f'{run} is of a survey of {config["tiles"]} tiles, this one has {tiles}; pass {anew}')
-    if config.get('pixels') not in (None, pixels):
-        raise SaltError(f'images or masks of the survey are not those that {run} has learned from; pass {anew}')
-    odd = _otherwise(config, given)
-    if odd: raise SaltError(f'{run} was trained with another {", ".join(odd)}; go on as it was begun, or pass {anew}')
-
-# %% ../nbs/08_learner.ipynb #dd0d5ff4
-def _check_beside(out, runs, overwrite):
-    "No run, recipe or fold of an earlier training lies in `out` beside the folds, to hide them or to predict along"
-    if (out/'config.json').exists(): raise SaltError(f'{out} is a run; name another folder for the folds')
-    if not overwrite: return
-    if (out/'recipe.json').exists(): raise SaltError(f'{out} is that of a recipe; name another folder for the folds')
-    old = next((p.parent for p in sorted(out.glob('fold*/config.json')) if p.parent not in runs), None)
-    if old: raise SaltError(f'{old} is of an earlier training, and would predict along; delete it, '
-        'or name another folder')
-
-# %% ../nbs/08_learner.ipynb #158115f1
-def _parts_of(run, given):
-    "Of what was given, the parts that a run asks for when it goes on"
-    return {n: given[n] for n in read_config(run)['own'] if n in given}
-
-# %% ../nbs/08_learner.ipynb #a4dae337
-def _train_fold(survey, run, minutes, fold, folds, given):
-    "Train the run of a fold, or go on with it; `given` is for `train_run`"
-    if not (run/'config.json').exists(): train_run(survey, run, minutes, fold=fold, n_folds=folds, **given)
-    else: resume_run(run, survey, given.get('quiet', False), given.get('device'), **_parts_of(run, given))
-
-def is_finished(
-    run # The run's folder
-)->bool: # False also for one that has not begun
-    "Has the run come to its end?"
-    return (Path(run)/'last.safetensors').exists() and not is_stopped(run)
-
-# %% ../nbs/08_learner.ipynb #d368ee9d
-def cores()->int: # At least 1
-    "Cores that torch may use here"
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return min(allowed, torch.get_num_threads())
-
-# %% ../nbs/08_learner.ipynb #8c420e0e
-def plan_jobs(
-    nets:int, # Nets to train
-    device='cpu', # Where
-    most:int|None=None # At a time; None for `cores()`
-)->int: # Trainings at a time
-    "Choose how many nets to train at a time"
-    if torch.device(device).type != 'cpu': return 1
-    rounds = math.ceil(nets/min(nets, most or cores()))
-    return math.ceil(nets/rounds)
-
-# %% ../nbs/08_learner.ipynb #79e9cdea
-def _plainly(v):
-    "What JSON says for a path, a device, or a number of numpy's"
-    return str(v) if isinstance(v, (Path, torch.device)) else as_json(v)
-
-def _told(v):
-    "Can JSON say `v`?"
-    try: return bool(json.dumps(v, default=_plainly))
-    except (TypeError, ValueError): return False
-
-# %% ../nbs/08_learner.ipynb #4d4be782
-def _strange(known):
-    "Names in a table of classes that lead out of this library"
-    return [k for k, c in known.items() if not c.__module__.startswith('salt_identification.')]
-
-def _untold(given):
-    "Names of what was given that another process cannot be told"
-    net, loss = given.get('net'), given.get('loss')
-    named = dict(net=isinstance(net, dict) and net.get('kind') in _strange(NETS),
-        loss=isinstance(loss, str) and any(k in loss for k in _strange(LOSSES)))
-    return [k for k, v in given.items() if not _told(v) or named.get(k)]
-
-# %% ../nbs/08_learner.ipynb #cc8ed988
-def _jobs(jobs, n, minutes, given, kind=Survey):
-    "How many of `n` runs are trained at a time, if `jobs` was asked for; `kind` is the survey's class"
-    odd = ['survey']*(kind is not Survey) + _untold(given)
-    if jobs is None:
-        on_cpu = check_device(given.get('device')).type == 'cpu'
-        alone = odd or not on_cpu or not sys.executable or minutes and minutes < n/2
-        return 1 if alone else plan_jobs(n)
-    if check_whole('jobs', jobs, 1, 1000) == 1 or not odd: return min(jobs, n)
-    raise SaltError(f'jobs is {jobs}, but {", ".join(odd)} of your own cannot be sent to another process; pass jobs=1')
-
-# %% ../nbs/08_learner.ipynb #c567d5bc
-def _lifeline():
-    "Interrupt this process when the other end of its standard input is gone, and for no other reason"
-    gone = threading.Event()
-
-    def heed(*_):
-        if not gone.is_set(): return
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    def watch():
-        os.read(0, 1)
-        gone.set()
-        _thread.interrupt_main()
-
-    signal.signal(signal.SIGINT, heed)
-    threading.Thread(target=watch, daemon=True).start()
-
-# %% ../nbs/08_learner.ipynb #eb71b8d5
-def _minutes_left(minutes, seconds):
-    "What is left of `minutes` after some seconds; None for a run that has none"
-    return minutes and max(.05, round(minutes - seconds/60, 3))
-
-def _told_survey(job):
-    "The survey of a job, which the process reads for itself; its pixels must be those that the job was made of"
-    survey = Survey(**job['survey'])
-    if _pixels_key(survey.train) == job['pixels']: return survey
-    raise SaltError(f'survey {survey.path} is another in memory than on disk, and a process of its own reads the disk; '
-        'pass jobs=1')
-
-def _work(job):
-    "Do a job in a process of its own; the code to end it with"
-    _lifeline()
-    torch.set_num_threads(job['threads'])
-    if job['tty']: sys.stderr.isatty = lambda: True
-    how = {k: job[k] for k in ('fold', 'folds', 'given')}
-    minutes = _minutes_left(job['minutes'], min(max(time.time() - job['sent'], 0), 60) + 2)
-    try: return _train_fold(_told_survey(job), Path(job['run']), minutes, **how)
-    except KeyboardInterrupt: return 130
-    except SaltError as e: said = str(e)
-    except Exception as e:
-        if not is_out_of_memory(e): raise
-        said = 'there is not enough memory; pass jobs=1, or a smaller bs'
-    Path(job['said']).write_text(said, encoding='utf-8')
-    return 2
-
-# %% ../nbs/08_learner.ipynb #992bcc65
-def _fault(run, code, said, log):
-    "What to raise for the process of a run that ended with `code`; None if all went well"
-    if code == 0: return None
-    if said: return SaltError(said if str(run) in said else f'run {run}: {said}')
-    if code < 0: return SaltError(f'the process of run {run} was killed (signal {-code}), perhaps for want of memory; '
-        'the same call goes on, and needs less with jobs=1')
-    return RuntimeError(f'the process of run {run} ended with code {code}:\n{log[-3000:]}')
-
-# %% ../nbs/08_learner.ipynb #2de4f4ea
-_BEGIN = ('import json, sys; job = json.load(open(sys.argv[1], encoding="utf-8")); sys.path[:] = job["path"]; '
-    'from salt_identification.learner import _work; sys.exit(_work(job))')
-
-class _Process:
-    "A process that does `job`, with its files in `folder`"
-    def __init__(self, job, folder, line=_BEGIN):
-        self.run, name = job['run'], Path(job['run']).name
-        self.said, told, log = (folder/f'{name}.{end}' for end in ('said', 'json', 'log'))
-        job = job | dict(path=sys.path, said=self.said, sent=time.time())
-        told.write_text(json.dumps(job, default=_plainly), encoding='utf-8')
-        n, command = str(job['threads']), [sys.executable, '-W', 'ignore::FutureWarning', '-c', line, str(told)]
-        env = os.environ | dict(OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, PYTHONIOENCODING='utf-8')
-        with open(log, 'wb') as f:
-            self.p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=f, env=env)
-        self.log = open(log, encoding='utf-8', errors='replace', newline='')
-
-# %% ../nbs/08_learner.ipynb #558ecd95
-@patch
-def news(self:_Process):
-    "What it has said since it was last asked"
-    return self.log.read()
-
-@patch
-def fault(self:_Process):
-    "What to raise for it; None if it runs, or has ended well"
-    if self.p.poll() is None: return None
-    self.log.seek(0)
-    said = self.said.read_text(encoding='utf-8') if self.said.exists() else ''
-    return _fault(self.run, self.p.returncode, said, self.log.read())
-
-# %% ../nbs/08_learner.ipynb #c3826430
-def _let_go(processes, patience=10.):
-    "End processes, kindly at first"
-    for p in processes: p.p.stdin.close()
-    until = time.monotonic() + patience
-    try:
-        while any(p.p.poll() is None for p in processes) and time.monotonic() < until: time.sleep(.02)
-    finally:
-        for p in processes: p.p.kill(); p.p.wait(); p.log.close()
-
-# %% ../nbs/08_learner.ipynb #7b73f1ce
-def _begin_next(job, running, folder, quiet, line):
-    "Begin the process of `job`; it reports unless one of `running` does"
-    quiet = quiet or any(p.reports for p in running)
-    if not quiet: print(f'{Path(job["run"]).name}:', file=sys.stderr, flush=True)
-    p = _Process(job | dict(given=job['given'] | dict(quiet=quiet)), folder, line)
-    p.reports = not quiet
-    return p
-
-def _attend(p, running):
-    "Pass on what a process says, and see whether it has ended"
-    ended, news = p.p.poll() is not None, p.news()
-    if p.reports and news: sys.stderr.write(news); sys.stderr.flush()
-    if not ended: return
-    if fault := p.fault(): raise fault
-    running.remove(p)
-    _let_go([p])
-
-# %% ../nbs/08_learner.ipynb #19ed29d4
-def _side_by_side(todo, k, quiet, line=_BEGIN):
-    "Do the jobs of `todo`, `k` at a time"
-    running, todo = [], list(todo)
-    with tempfile.TemporaryDirectory() as d:
-        try:
-            while todo or running:
-                while todo and len(running) < k:
-                    running.append(_begin_next(todo.pop(0), running, Path(d), quiet, line))
-                time.sleep(.1)
-                for p in running[:]: _attend(p, running)
-        finally: _let_go(running)
-
-# %% ../nbs/08_learner.ipynb #d77f65fd
-def _job(survey, run, k, **how):
-    "What one of `k` processes that trains the run of a fold is told; `how` is for `_train_fold`, and its `threads`"
-    memory = (free_memory()//2 if survey.memory is None else survey.memory)//k
-    where = dict(path=survey.path, skip_bad=survey.skip_bad, memory=memory)
-    return dict(run=run, survey=where, pixels=_pixels_key(survey.train), tty=sys.stderr.isatty(), **how)
-
-# %% ../nbs/08_learner.ipynb #9ff650a7
-def _train_apart(survey, runs, k, minutes, given, changes, folds):
-    "Train those of `runs` that are not finished, each in a process of its own, `k` at a time"
-    start, given = time.monotonic(), [given | c for c in changes]
-    done = [i for i, run in enumerate(runs) if is_finished(run)]
-    for i in done: _train_fold(survey, runs[i], None, i, folds, given[i])
-    todo = [i for i in range(len(runs)) if i not in done]
-    if todo: survey_groups(survey) if given[0].get('grouped', True) else survey.train
-    minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
-    how = dict(folds=folds, minutes=minutes and minutes/turns, threads=max(1, cores()//k))
-    _side_by_side([_job(survey, runs[i], k, fold=i, given=given[i], **how) for i in todo], k,
-        given[0].get('quiet', False))
-
-# %% ../nbs/08_learner.ipynb #26fc2c88
-def _try_out(survey, folds, given):
-    "Make a learner by settings that are for `train_run`, to see that they can be meant"
-    own = inspect.signature(train_run).parameters
-    data = {k: given.get(k, own[k].default) for k in ('grouped', 'leave_out', 'bs', 'n_in', 'seed')}
-    parts = {k: v for k, v in given.items() if k not in own} | dict(net=given.get('net'), tfms=given.get('tfms'))
-    _new_learner(survey, check_device(given.get('device')), data | dict(fold=0, n_folds=folds), **parts)
-
-def _clear(survey, runs, folds, given):
-    "Delete the runs of folds that are trained anew, once nothing speaks against it"
-    for run, more in zip(runs, given):
-        _check_out(run, True, survey.path, more.get('weights'))
-        _try_out(survey, folds, more)
-    for run in runs: shutil.rmtree(run, ignore_errors=True)
-
-# %% ../nbs/08_learner.ipynb #d2ee9a59
-def train_folds(
-    survey, # `Survey`, or its path
-    out, # Folder for the runs
-    folds:int=5, # Number of folds
-    minutes:float=30., # Time for all of them together
-    overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
-    nets:int|None=None, # Train the first so many folds only; None for all
-    jobs:int|None=None, # Trainings at a time; None for one a core, but 1 on a GPU, or with parts of your own
-    turns:list|None=None, # Dicts of changes to the arguments, which the nets take in turn; None for nets alike
-    **kwargs # For `train_run`
-)->list: # The runs' paths
-    "Train one run for each fold"
-    if odd := {'n_folds', 'fold'} & kwargs.keys():
-        raise SaltError(f'train_folds takes no {odd.pop()}; say folds=, and nets= for the first few of them')
-    survey, out, folds = as_survey(survey), Path(out), check_whole('folds', folds, 2, 100)
-    n = folds if nets is None else check_whole('nets', nets, 1, folds)
-    if kwargs.get('epochs') or kwargs.get('steps'): minutes = None
-    else: check_range('minutes', minutes, .05*n, 100_000)
-    runs, changes = [out/f'fold{i}' for i in range(n)], list(islice(cycle(turns or [{}]), n))
-    _check_beside(out, runs, overwrite)
-    k = min(_jobs(jobs, n, minutes, kwargs | c, type(survey)) for c in changes)
-    if overwrite and any(run.exists() for run in runs): _clear(survey, runs, folds, [kwargs | c for c in changes])
-    old = [(run, kwargs | c) for run, c in zip(runs, changes) if (run/'config.json').exists()]
-    pixels = _pixels_key(survey.train) if old else None
-    for run, given in old: _check_fold(run, folds, given, len(survey.train), pixels)
-    if k > 1: _train_apart(survey, runs, k, minutes, kwargs, changes, folds)
-    else:
-        for i, run in enumerate(runs):
-            given = kwargs | changes[i]
-            given |= dict(net=copy.deepcopy(given.get('net')))
-            _train_fold(survey, run, minutes and minutes/n, i, folds, given)
-    return runs
 
 # %% ../nbs/08_learner.ipynb #786cf5f0
 def plot_history(

@@ -23,8 +23,9 @@ from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
 from .data import salt_dataloaders
 from salt_identification.files import (SaltError, check_inputs, check_range, check_whole, new_folder, read_json,
     write_json)
-from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, plan_jobs,
-    salt_learner, survey_of, train_folds, train_run, unseen_tiles, use_threads)
+from .folds import plan_jobs, train_folds
+from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, salt_learner,
+    survey_of, train_run, unseen_tiles, use_threads)
 from salt_identification.metrics import (ExpectedCut, best_cut, cross_cut, empty_score, real_groups, score_interval,
     tile_precision)
 from .neighbours import known_neighbours, survey_groups

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from . import __version__
 from .files import SaltError, check_path, new_file, read_json
 from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
     unseen_tiles)

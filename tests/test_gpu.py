@@ -7,7 +7,8 @@ from fastai.callback.core import Callback
 
 from salt_identification.data import salt_dataloaders
 from salt_identification.files import SaltError, read_json
-from salt_identification.learner import load_run, resume_run, salt_learner, train_folds, train_run
+from salt_identification.folds import train_folds
+from salt_identification.learner import load_run, resume_run, salt_learner, train_run
 from salt_identification.losses import make_loss
 from salt_identification.recipes import run_recipe
 from salt_identification.submission import predict_submission, read_submission

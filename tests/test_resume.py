@@ -38,7 +38,7 @@ def epochs(run): return len(pd.read_csv(run/'history.csv')) if (run/'history.csv
 
 def folds(survey, out):
     "Begin to train two folds side by side, without the `if __name__ == '__main__'` that multiprocessing wants"
-    code = f'from salt_identification.learner import train_folds\ntrain_folds({str(survey)!r}, {str(out)!r}, jobs=2, **{SETTINGS})'
+    code = f'from salt_identification.folds import train_folds\ntrain_folds({str(survey)!r}, {str(out)!r}, jobs=2, **{SETTINGS})'
     return subprocess.Popen([sys.executable, '-c', code], env=ENV, text=True, stderr=subprocess.PIPE,
         start_new_session=True)
 
@@ -69,7 +69,7 @@ STRIKES = [(kill_child, 1, 'was killed (signal 9), perhaps for want of memory; t
 def test_folds_killed_and_resumed(small, tmp_path, one_thread):
     "Side by side, and struck three ways on their way: no process is left behind, and the nets are those of folds left alone"
     from safetensors.torch import load_file
-    from salt_identification.learner import train_folds
+    from salt_identification.folds import train_folds
     runs, alone = [[tmp_path/name/f'fold{i}' for i in range(2)] for name in ('struck', 'alone')]
     for strike, code, words in STRIKES:
         before = [epochs(r) for r in runs]
@@ -96,7 +96,8 @@ def test_folds_killed_and_resumed(small, tmp_path, one_thread):
 
 def test_child_says_what_is_wrong(small, tmp_path):
     "What a process of its own has to complain of comes back as one sentence, which names the run"
-    from salt_identification.learner import SaltError, train_folds
+    from salt_identification.files import SaltError
+    from salt_identification.folds import train_folds
     with pytest.raises(SaltError, match=r'^run \S+fold[01]: lr is -1, expected 1e-08 to 10$'):
         train_folds(small, tmp_path/'wrong', jobs=2, lr=-1, **SETTINGS)
     assert not (tmp_path/'wrong').exists()
