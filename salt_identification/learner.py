@@ -183,12 +183,14 @@ def forward(self:SaltLearner,
 # %% ../nbs/08_learner.ipynb #8530477f
 @patch
 def predict(self:SaltLearner,
-    image, # (H,W) bytes of any size
+    image, # (H,W) bytes of any size, or a `Tile`
     threshold:float=.5 # Probability above which a pixel is salt
 )->tuple: # (mask (H,W) uint8, probabilities (n,H,W) float32)
     "Find the salt in one image"
-    if np.ndim(image) != 2:
-        raise SaltError(f'image has shape {np.shape(image)}, expected (height, width); `predict_tiles` takes several')
+    image = getattr(image, 'image', image)
+    shape = () if isinstance(image, tuple) else np.shape(image)
+    if len(shape) != 2:
+        raise SaltError(f'image has shape {shape}, expected (height, width); `predict_tiles` takes several')
     logits = self.forward(to_input(image, self.stats, self.n_in))
     return decide(logits, threshold)[0].to(torch.uint8).cpu().numpy(), to_probs(logits)[0].cpu().numpy()
 
