@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['ELSEWHERE', 'SaltError', 'check_range', 'check_whole', 'check_path', 'check_room', 'is_out_of_memory', 'check_new',
-           'new_file', 'new_folder', 'check_inputs', 'sweep', 'read_table', 'as_json', 'write_json', 'read_json']
+           'new_file', 'new_folder', 'check_inputs', 'sweep', 'read_table', 'write_table', 'as_json', 'write_json',
+           'read_json']
 
 # %% ../nbs/00_files.ipynb #3bef2a02
-import csv, errno, io, json, os, re, shutil, uuid
+import csv, errno, io, json, os, re, shutil, time, uuid
 from collections import Counter
 from contextlib import contextmanager
 from numbers import Real
@@ -113,6 +114,8 @@ def check_new(
 ):
     "Say it if something is at `path` that may not be replaced; an empty folder is nothing"
     path = Path(path)
+    if str(path).startswith('~'):
+        raise SaltError(f'{path} begins with ~, which only a terminal understands; write the folder out')
     if overwrite or not path.exists() or path.is_dir() and not any(path.iterdir()): return
     raise SaltError(f'{path} exists; pass --overwrite (overwrite=True), or name another')
 
@@ -135,6 +138,20 @@ def _rights(part, path):
     try: return S_IMODE((path if path.exists() else part).stat().st_mode)
     finally: part.unlink()
 
+# %% ../nbs/00_files.ipynb #783282c6
+def _rename(part, path, patience=2.):
+    "Put the file `part` in the place of `path`; on Windows somebody may hold it for a moment"
+    until = time.monotonic() + patience*(os.name == 'nt')
+    while True:
+        try: return os.replace(part, path)
+        except PermissionError:
+            if time.monotonic() >= until: raise
+            time.sleep(.05)
+
+def _to_disk(part):
+    "See to it that a file is on the disk, and not on its way"
+    with open(part, 'rb+') as f: os.fsync(f.fileno())
+
 # %% ../nbs/00_files.ipynb #b0dafb92
 @contextmanager
 def new_file(
@@ -152,7 +169,8 @@ def new_file(
             yield part
             if S_IMODE(part.stat().st_mode) != rights: part.chmod(rights)
             _refuse(path, overwrite)
-            os.replace(part, path)
+            _to_disk(part)
+            _rename(part, path)
         finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/00_files.ipynb #bdbe440f
@@ -167,9 +185,12 @@ def _swap(part, path):
         shutil.rmtree(old, ignore_errors=True)
 
 # %% ../nbs/00_files.ipynb #db995421
+_SYSTEM = 'thumbs.db', 'desktop.ini' # Windows puts them where somebody looks at pictures
+
 def _check_kinds(path, kinds):
     "Only a folder that holds nothing but such files may be replaced"
-    odd = next((p for p in path.rglob('*') if p.is_file() and p.name[0] != '.' and p.suffix.lower() not in kinds), None)
+    ours = lambda p: p.suffix.lower() in kinds or p.name[0] == '.' or p.name.lower() in _SYSTEM
+    odd = next((p for p in path.rglob('*') if p.is_file() and not ours(p)), None)
     if odd: raise SaltError(f'{path} holds {odd.name}, and only a folder of {", ".join(kinds)} files is '
         'replaced here; name another folder')
 
@@ -297,6 +318,21 @@ def read_table(
     _check_key(df[columns[0]].tolist(), [line for line, _ in rows], columns[0], name)
     df.attrs['lines'] = [line for line, _ in rows]
     return df
+
+# %% ../nbs/00_files.ipynb #1cd62671
+_PACKED = '.gz', '.zip', '.bz2', '.xz', '.zst'
+
+def write_table(
+    table:pd.DataFrame, # The table; its index is left out
+    path, # The CSV file
+    overwrite:bool=False, # Replace a file that is there
+    **kwargs # For `DataFrame.to_csv`
+):
+    "Write a table as CSV, whole or not at all"
+    if Path(path).suffix.lower() in _PACKED:
+        raise SaltError(f'{path}: tables are written as plain text; let its name end in .csv')
+    with new_file(path, overwrite) as f, f.open('w', encoding='utf-8', newline='') as g:
+        table.to_csv(g, index=False, lineterminator='\n', **kwargs)
 
 # %% ../nbs/00_files.ipynb #e7ffe040
 def as_json(

@@ -7,7 +7,7 @@ __all__ = ['COLOURS', 'SUFFIXES', 'Tiles', 'Part', 'check_bytes', 'show_tiles', 
            'find_survey', 'as_survey', 'Audit', 'is_sparse', 'audit']
 
 # %% ../nbs/01_tiles.ipynb #a4ef5d9e
-import hashlib, io, math, os, re, tempfile, zipfile
+import hashlib, io, math, os, re, tempfile, unicodedata, zipfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -227,11 +227,13 @@ class Source:
         self._zip = _open_zip(self.path) if self.path.is_file() else None
         files = sorted(self._zip.namelist()) if self._zip else _folder_names(self.path)
         self.names = {'images': {}, 'masks': {}}
-        self._raw = {Path(name): name for name in files} if self._zip else {} # a zip may say ./images/a.png
+        self._raw = {Path(name).as_posix(): name for name in files} if self._zip else {} # a zip may say ./images/a.png
         for name in files:
             if found := _kind(name): self._add(*found, Path(name))
 
     def _add(self, kind, id, p):
+        if any('\ud800' <= c <= '\udfff' for c in id):
+            raise SaltError(f'{self.path}: the name of {ascii(id)} is no UTF-8; rename the file')
         old = self.names[kind].setdefault(id, p)
         if old == p: return
         raise SaltError(f'{self.path} has two {kind} for tile {id}: {old} and {p}; keep one, '
@@ -245,14 +247,19 @@ def read(self:Source,
 )->bytes:
     "The bytes of a file"
     name = self.names[kind][id]
-    return self._zip.read(self._raw[name]) if self._zip else (self.path/name).read_bytes()
+    return self._zip.read(self._raw[name.as_posix()]) if self._zip else (self.path/name).read_bytes()
 
 # %% ../nbs/01_tiles.ipynb #53baf77b
 def _check_palette(img):
-    "A palette of greys that begins with white may mean the opposite of what its numbers say"
-    colours = np.array(img.getpalette('RGB')).reshape(-1, 3)[np.unique(np.asarray(img))]
+    "A palette whose background is not number 0 means the opposite of what its numbers say"
+    used = np.unique(np.asarray(img))
+    colours = np.array(img.getpalette('RGB')).reshape(-1, 3)[used]
     if (colours == colours[:,:1]).all() and min(img.getpalette('RGB')[:3]) > 127:
         raise SaltError('has a palette of greys with white as number 0, so nobody can tell which is salt; '
+            'save it as 8-bit grey')
+    black = used[(colours == 0).all(1)]
+    if len(black) and black[0] > 0:
+        raise SaltError(f'has a palette with black as number {black[0]}, so nobody can tell which is salt; '
             'save it as 8-bit grey')
 
 def _whole(a):
@@ -260,12 +267,25 @@ def _whole(a):
     if not (a == np.round(a)).all(): raise SaltError('holds fractions or NaN; threshold it, and save it as 8-bit grey')
     return a.astype(np.uint8 if 0 <= a.min() and a.max() <= 255 else np.int64)
 
+def _check_tiff(img):
+    "A TIFF may say that its 0 is white, and of more than 8 bits Pillow does not turn it round"
+    if getattr(img, 'tag_v2', {}).get(262) != 0 or img.mode in ('L', '1'): return
+    raise SaltError('is a TIFF in which 0 is white; save it with 0 as black')
+
+def _check_alpha(a):
+    "The last channel says how much is to be seen, and not which pixels are salt"
+    seen, colour = a[...,-1] > 0, a[...,0] > 0
+    if seen.all() or (seen == colour).all(): return
+    raise SaltError('holds its mask in the transparency; save it as 8-bit grey')
+
 def _labels(img):
     "(H,W) whole numbers of an open mask image"
+    _check_tiff(img)
     if img.mode == 'P': _check_palette(img)
     a = np.asarray(img)
     if a.dtype.kind == 'f': a = _whole(a)
     if a.ndim == 2: return a
+    if a.shape[-1] in (2, 4): _check_alpha(a)
     a = a[...,:3] if a.shape[-1] > 2 else a[...,:1]
     if (a != a[...,:1]).any(): raise SaltError('is in colour; save masks as one grey channel of class numbers')
     return a[...,0]
@@ -284,6 +304,7 @@ def _mask(img):
 # %% ../nbs/01_tiles.ipynb #12a77d0c
 def _image(img):
     "(H,W) uint8 from an open image"
+    _check_tiff(img)
     if getattr(img, 'tag_v2', {}).get(339) in (2, (2,)) and img.mode == 'L':
         raise SaltError('holds signed bytes, of which those below 0 would turn bright; add 128, '
             'and save it as 8-bit grey (tutorial 07)')
@@ -446,8 +467,10 @@ def _table(self:Survey, name, columns):
 def _agree(self:Survey, ids, names, table, part):
     "The ids of a table that have an image; others are bad"
     where = self.sources[part].path
+    alike = {unicodedata.normalize('NFC', n) for n in names}
     for id in sorted(set(ids) - set(names)):
-        self._bad(id, f'{self.path/table}: tile {id} has no image in {where}; add it, or delete the line, {_SKIP}')
+        there = ' (one that looks alike stores its accents otherwise)'*(unicodedata.normalize('NFC', id) in alike)
+        self._bad(id, f'{self.path/table}: tile {id} has no image in {where}{there}; add it, or delete the line, {_SKIP}')
     for id in sorted(set(names) - set(ids)):
         self._bad(id, f'{where}: image {id} is not in {table}; add a line, or remove the image, {_SKIP}')
     return [i for i in ids if i in names]
