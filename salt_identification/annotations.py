@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 from skimage.draw import polygon2mask
 
-from .files import SaltError, check_inputs, new_folder, read_json
+from .files import SaltError, check_inputs, new_folder, read_json, write_table
 from .rle import check_names, save_masks
 from .tiles import SUFFIXES, Survey
 
@@ -152,6 +152,7 @@ def coco_masks(
     "Read the masks of a COCO file; where annotations overlap, the later one counts"
     d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
     with _annotation(path, 'categories'): names, classes = _numbered_names(d), _class_names(classes, d, ignore)
+    with _annotation(path, 'images'): [(hash(i.get('id')), str.strip(i.get('file_name', ''))) for i in d['images']]
     masks = _blank(d['images'], path)
     for a in d['annotations']:
         if a.get('image_id') not in masks:
@@ -179,8 +180,9 @@ def labelme_masks(
     ignore=() # Names of shapes that are passed over, whatever their kind
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of Labelme's files; where shapes overlap, the later one counts"
+    if not Path(folder).is_dir(): raise SaltError(f'{folder} is no folder; check the path')
     pairs, classes = [], _class_names(classes or ('salt',), None, ignore)
-    for path in sorted(Path(folder).glob('*.json')):
+    for path in sorted(p for p in Path(folder).iterdir() if p.suffix.lower() == '.json' and p.name[0] != '.'):
         d = _read_json(path, ['imageHeight', 'imageWidth', 'imagePath', 'shapes'], 'Labelme')
         with _annotation(path, 'size'): m = np.zeros((d['imageHeight'], d['imageWidth']), np.uint8)
         for k, s in enumerate(d['shapes'], 1):
@@ -248,5 +250,5 @@ def survey_from_masks(
         for name, p in files.items():
             shutil.copy(p, d/'train'/'images'/name)
             save_masks([p.stem], [every[name]], d/'train'/'masks', classes=several)
-        if classes: pd.DataFrame(classes.items(), columns=['number', 'name']).to_csv(d/'classes.csv', index=False)
+        if classes: write_table(pd.DataFrame(classes.items(), columns=['number', 'name']), d/'classes.csv')
     return Survey(out)

@@ -6,7 +6,7 @@
 __all__ = ['TRAIN_ARGS', 'COMMANDS', 'EXAMPLES', 'parser', 'main']
 
 # %% ../nbs/11_cli.ipynb #c4eeb249
-import argparse, json, os, sys, time, warnings
+import argparse, errno, json, os, signal, sys, threading, time, warnings
 from contextlib import contextmanager
 from functools import partial
 from glob import glob
@@ -352,7 +352,7 @@ def _train_recipe(args):
 # %% ../nbs/11_cli.ipynb #a6eb6534
 def _check_train(args):
     "Say it if options contradict each other, or a folder is in the way"
-    from salt_identification.files import SaltError, check_range
+    from salt_identification.files import SaltError, check_inputs, check_range
     if args.folds and args.fold is not None:
         raise SaltError('--fold and --folds were both given; --folds trains all of them')
     if args.folds and 'n_folds' in args.given:
@@ -360,6 +360,7 @@ def _check_train(args):
     if args.jobs and not args.folds:
         raise SaltError('--jobs says how many folds to train at a time; it goes with --folds')
     if args.minutes is not None: check_range('minutes', args.minutes, .05*(args.folds or 1), 100_000)
+    if args.overwrite: check_inputs([args.leave_out], args.out)
     if args.folds or not Path(args.out).exists(): return
     from salt_identification.learner import check_out
     check_out(Path(args.out), args.overwrite, args.data)
@@ -631,13 +632,12 @@ def _section_parser(sub):
 # %% ../nbs/11_cli.ipynb #133db10e
 def _score(args):
     "Score a submission"
-    from salt_identification.files import check_inputs, new_file
+    from salt_identification.files import check_inputs, write_table
     if args.tiles: check_inputs([args.submission, args.truth], args.tiles)
     _check_new(args.tiles, args.overwrite)
     from salt_identification.submission import score_submission
     s = score_submission(args.submission, args.truth, tuple(args.size) if args.size else None)
-    if args.tiles:
-        with new_file(args.tiles, args.overwrite) as f: s.tiles.to_csv(f, index=False)
+    if args.tiles: write_table(s.tiles, args.tiles, args.overwrite)
     _give(args, s.to_dict(), repr(s))
     return 0
 
@@ -725,12 +725,11 @@ def _explore_parser(sub):
 # %% ../nbs/11_cli.ipynb #c923f7b6
 def _compare(args):
     "Compare two runs"
-    from salt_identification.files import new_file
+    from salt_identification.files import write_table
     from salt_identification.report import compare_runs
     _check_new(args.tiles, args.overwrite)
     c = compare_runs(args.a, args.b, args.data, args.device)
-    if args.tiles:
-        with new_file(args.tiles, args.overwrite) as f: c.tiles.to_csv(f, index=False, float_format='%.4f')
+    if args.tiles: write_table(c.tiles, args.tiles, args.overwrite, float_format='%.4f')
     worst = c.tiles.query('difference < 0').head(5), c.tiles.query('difference > 0').tail(5)[::-1]
     text = [f'{what}: ' + ', '.join(f'{r.id} {r.difference:+.2f}' for r in t.itertuples())
         for what, t in zip(('worse', 'better'), worst) if len(t)]
@@ -878,23 +877,47 @@ def _interrupted(e):
     while e is not None and not isinstance(e, KeyboardInterrupt): e = e.__cause__ or e.__context__
     return e is not None
 
+# %% ../nbs/11_cli.ipynb #a9ae3b56
+def _streams():
+    "See to it that words can be written, whatever the terminal"
+    for name in ('stdout', 'stderr'):
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w', encoding='utf-8')) # closed by >&-
+        if hasattr(stream := getattr(sys, name), 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+
+def _stop(*_): raise KeyboardInterrupt
+
+def _heed():
+    "Let SIGTERM interrupt as Ctrl-C does; what to call at the end"
+    if threading.current_thread() is not threading.main_thread(): return lambda: None
+    was = signal.signal(signal.SIGTERM, _stop)
+    return lambda: signal.signal(signal.SIGTERM, was)
+
+def _why_not(e):
+    "A sentence for what the system refuses, or None"
+    if not isinstance(e, PermissionError) and e.errno != errno.ENAMETOOLONG: return None
+    return f'{e.filename or "a file"}: {e.strerror or e}; check the path, or ask for the permission'
+
 # %% ../nbs/11_cli.ipynb #09ab09d1
 def main(
     argv=None # Arguments; None for those of the process
 )->int: # 0; 2 for what the user can mend; 130 when interrupted
     "Run `saltid`"
+    _streams()
     args = _args(sys.argv[1:] if argv is None else list(argv))
     if args is None: return 2
     warnings.filterwarnings('ignore', category=FutureWarning)
+    back = _heed()
     try:
         from salt_identification.files import SaltError, is_out_of_memory
         try: code = args.fn(args)
         except SaltError as e: _say(f'saltid: {e}'); return 2
         except Exception as e:
             if _interrupted(e): raise KeyboardInterrupt from None
+            if isinstance(e, OSError) and (said := _why_not(e)): _say(f'saltid: {said}'); return 2
             if not is_out_of_memory(e): raise
             _say('saltid: out of memory; use a smaller --bs, or fewer tiles'); return 2
         sys.stdout.flush()
         return code
     except KeyboardInterrupt: _say(f'\nsaltid: stopped; {_how_on(args)}'); return 130
     except BrokenPipeError: _hush(); return 0
+    finally: back()

@@ -21,7 +21,7 @@ from fastai.torch_core import TensorMask
 from fastcore.basics import patch
 from PIL import Image
 
-from .files import SaltError, check_whole, new_file
+from .files import SaltError, check_whole, new_file, write_table
 from .learner import SaltLearner
 from .metrics import decide, tile_precision
 from .report import HeldOut, STYLE, cross_doubt, held_out
@@ -82,8 +82,7 @@ def write_review(self:TileTable,
 )->Path: # `path`
     "Write the list of tiles to look at again"
     t = self.table[self.table.id.isin(list(self.review))]
-    with new_file(path, overwrite) as f:
-        t.assign(note=[self.review[i] for i in t.id]).to_csv(f, index=False, float_format='%.4f')
+    write_table(t.assign(note=[self.review[i] for i in t.id]), path, overwrite, float_format='%.4f')
     return Path(path)
 
 # %% ../nbs/10d_explore.ipynb #84627ae6

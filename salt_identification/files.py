@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ELSEWHERE', 'SaltError', 'check_range', 'check_whole', 'check_path', 'check_room', 'is_out_of_memory', 'check_new',
-           'new_file', 'new_folder', 'check_inputs', 'sweep', 'read_table', 'write_table', 'as_json', 'write_json',
-           'read_json']
+           'new_file', 'new_folder', 'check_inputs', 'sweep', 'read_table', 'check_csv', 'write_table', 'as_json',
+           'write_json', 'read_json']
 
 # %% ../nbs/00_files.ipynb #3bef2a02
 import csv, errno, io, json, os, re, shutil, time, uuid
@@ -322,6 +322,13 @@ def read_table(
 # %% ../nbs/00_files.ipynb #1cd62671
 _PACKED = '.gz', '.zip', '.bz2', '.xz', '.zst'
 
+def check_csv(
+    path # A CSV to be written
+):
+    "Say it if the name of a table asks for it to be packed"
+    if Path(path).suffix.lower() not in _PACKED: return
+    raise SaltError(f'{path}: tables are written as plain text; let its name end in .csv')
+
 def write_table(
     table:pd.DataFrame, # The table; its index is left out
     path, # The CSV file
@@ -329,8 +336,7 @@ def write_table(
     **kwargs # For `DataFrame.to_csv`
 ):
     "Write a table as CSV, whole or not at all"
-    if Path(path).suffix.lower() in _PACKED:
-        raise SaltError(f'{path}: tables are written as plain text; let its name end in .csv')
+    check_csv(path)
     with new_file(path, overwrite) as f, f.open('w', encoding='utf-8', newline='') as g:
         table.to_csv(g, index=False, lineterminator='\n', **kwargs)
 

@@ -258,7 +258,7 @@ def _clear(survey, runs, folds, given):
     for run, more in zip(runs, given):
         check_out(run, True, survey.path, more.get('weights'))
         try_settings(survey, more, folds)
-    for run in runs: shutil.rmtree(run, ignore_errors=True)
+    for run in filter(Path.exists, runs): shutil.rmtree(run.resolve()) # what a link leads to
 
 # %% ../nbs/08a_folds.ipynb #d2ee9a59
 def train_folds(

@@ -32,13 +32,14 @@ from fastai.torch_core import set_seed
 from fastcore.basics import patch
 from fastcore.foundation import L
 from fastcore.imports import IN_NOTEBOOK
+from filelock import FileLock, Timeout
 from torch import nn
 
 from . import __version__
 from .augment import PadCrop, bare_net
 from .data import SaltDataLoaders, salt_dataloaders, to_input
 from .files import (SaltError, as_json, check_inputs, check_new, check_path, check_range,
-    check_whole, new_file, new_folder, read_json, sweep, write_json)
+    check_whole, new_folder, read_json, sweep, write_json, write_table)
 from .losses import loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .tiles import Survey, Tiles, as_survey
@@ -456,6 +457,18 @@ def is_finished(
     "Has the run come to its end?"
     return (Path(run)/'last.safetensors').exists() and not is_stopped(run)
 
+# %% ../nbs/08_learner.ipynb #dfcfcf86
+@contextmanager
+def _alone(run):
+    "Inside, no other process trains the run"
+    lock = FileLock(Path(run)/'.lock', timeout=0)
+    try: lock.acquire()
+    except Timeout: raise SaltError(f'{run} is being trained at this moment; wait for that, or end it') from None
+    except (OSError, NotImplementedError): lock = None
+    try: yield
+    finally:
+        if lock: lock.release(); Path(lock.lock_file).unlink(missing_ok=True)
+
 # %% ../nbs/08_learner.ipynb #74309ff3
 def check_out(
     out, # The run's folder, to be made
@@ -464,6 +477,8 @@ def check_out(
 ):
     "Say it if a run cannot be put at `out`, or if something that is `read` lies there"
     out = Path(out)
+    if (out/'.lock').exists():
+        with _alone(out): pass
     if not overwrite and is_stopped(out):
         raise SaltError(f'{out} was stopped before its end; go on with: saltid resume {out}; '
             'or pass --overwrite (overwrite=True), or name another')
@@ -626,7 +641,7 @@ def _snapshot(self:RunSaver):
 @patch
 def write_history(self:RunSaver):
     "Write the lines of all sittings as a CSV"
-    with new_file(self.run_path/'history.csv', overwrite=True) as f: pd.DataFrame(self.rows).to_csv(f, index=False)
+    write_table(pd.DataFrame(self.rows), self.run_path/'history.csv', overwrite=True)
 
 @patch
 def after_epoch(self:RunSaver):
@@ -896,9 +911,9 @@ def train_run(
     learn = _new_learner(survey, check_device(device), data, **parts)
     _rates(learn, encoder_rate) # or an error, before there is a folder
     _check_opt(learn)
-    config = _config(learn, train, parts)
+    config, plan = _config(learn, train, parts), _plan(learn, minutes, epochs, steps, start)
     new_run(out, config, overwrite)
-    return _begin(learn, out, config, start, quiet)
+    with _alone(out): return _begin(learn, out, config, start, quiet, plan)
 
 # %% ../nbs/08_learner.ipynb #820a7005
 def try_settings(
@@ -1052,12 +1067,14 @@ def resume_run(
         _moved(survey, run, config)
         return learn
     _check_own(config, run, own, begun=state is not None)
-    for folder in (run, run/'snapshots'): sweep(folder)
-    learn = _fresh({**config, 'weights': None} if state else config, run, survey, device, **own)
-    if survey is not None: config = _moved(survey, run, config)
-    if state: return _go_on(learn, run, config, *state, start, quiet)
-    plan = None if config['train']['minutes'] else config.get('plan')
-    return _begin(learn, run, config, start, quiet, plan and Plan(**plan))
+    with _alone(run):
+        state = _last(run) # as it is now that nobody else is at work
+        for folder in (run, run/'snapshots'): sweep(folder)
+        learn = _fresh({**config, 'weights': None} if state else config, run, survey, device, **own)
+        if survey is not None: config = _moved(survey, run, config)
+        if state: return _go_on(learn, run, config, *state, start, quiet)
+        plan = None if config['train']['minutes'] else config.get('plan')
+        return _begin(learn, run, config, start, quiet, plan and Plan(**plan))
 
 # %% ../nbs/08_learner.ipynb #1f09c903
 def _final_plan(run):
@@ -1104,7 +1121,7 @@ def repeat_run(
         learn = _fresh(config, run, survey, device, same=True, **own)
         learn.path, config = out, _repeated(learn, config, run, plan)
         new_run(out, config, overwrite)
-        return _begin(learn, out, config, start, quiet, plan)
+        with _alone(out): return _begin(learn, out, config, start, quiet, plan)
 
 # %% ../nbs/08_learner.ipynb #376c3821
 def run_folders(
@@ -1128,15 +1145,18 @@ def _history(run):
     raise SaltError(f'{table} cannot be read, it may be cut short; restore it from a copy, or delete it')
 
 # %% ../nbs/08_learner.ipynb #f6a1cffb
+def _cut_of(run):
+    "What `cut.json` of a run says, if it has one"
+    return read_json(run/'cut.json') if (run/'cut.json').exists() else {}
+
 def _line_of(run):
     "What the table says of one run"
-    try: config, h = read_config(run), _history(run)
+    try: config, h, cut = read_config(run), _history(run), _cut_of(run)
     except SaltError as e: return dict(run=str(run), note=str(e))
     net, data = config['net'], config['data']
     last = lambda c: float(h[c].iloc[-1]) if c in h and len(h) else math.nan
     best = h.get('mean_precision', pd.Series(dtype=float)).max()
     score = last('mean_precision') if config['train'].get('keep') == 'last' else best
-    cut = read_json(run/'cut.json') if (run/'cut.json').exists() else {}
     note, where = 'unfinished' if is_stopped(run) else '', dict(run=str(run), survey=Path(config['survey']).name)
     return where | dict(note=note, score=cut.get('score', score), nothing=cut.get('nothing', math.nan),
         epochs=len(h), minutes=last('minutes'),

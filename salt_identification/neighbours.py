@@ -244,7 +244,7 @@ def show_sections(
 def cache_folder()->Path: # None where nothing is to be kept
     "The folder for what can be found again"
     said = os.environ.get('SALTID_CACHE')
-    if said is not None: return None if said in ('', '0', 'off') else Path(said)
+    if said is not None: return None if said.lower() in ('', '0', 'off') else Path(said).expanduser()
     if sys.platform == 'win32': base = os.environ.get('LOCALAPPDATA') or '~/AppData/Local'
     elif sys.platform == 'darwin': base = '~/Library/Caches'
     else: base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'

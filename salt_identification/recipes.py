@@ -147,7 +147,7 @@ def _read_track(where, track):
 # %% ../nbs/10a_recipes.ipynb #cd71cc72
 def _load_toml(path):
     "What a TOML file holds"
-    try: return tomllib.loads(path.read_text(encoding='utf-8'))
+    try: return tomllib.loads(path.read_text(encoding='utf-8-sig'))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise SaltError(f'recipe {path} cannot be read ({e}); see https://toml.io') from None
 
@@ -546,7 +546,7 @@ def run_recipe(
     start, out = time.monotonic(), Path(out)
     settings = _settings(recipe, minutes, weights, net, check_whole('seed', seed, 0, 2**31))
     survey, device = as_survey(survey), check_device(device)
-    check_inputs([survey.path, settings['args'].get('weights')], out)
+    check_inputs([survey.path, settings['args'].get('weights'), recipe], out)
     if survey.test_ids: survey.test
     settings |= dict(survey=str(survey.path.resolve()), skip_bad=survey.skip_bad)
     _say(quiet)(_titled(settings))

@@ -21,11 +21,11 @@ from fastcore.basics import patch
 from skimage.measure import label
 from skimage.morphology import area_closing
 
-from .files import (SaltError, check_inputs, check_new, check_path, check_range, check_whole,
-    new_file, new_folder, read_json, read_table, write_json)
+from .files import (SaltError, check_csv, check_inputs, check_new, check_path, check_range,
+    check_whole, new_file, new_folder, read_json, read_table, write_json, write_table)
 from .learner import SaltLearner, load_run, read_config, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, empty_score, tile_iou, tile_precision
-from .rle import rle_decode_batch, rle_encode, rle_encode_batch, save_masks
+from .rle import check_names, rle_decode_batch, rle_encode, rle_encode_batch, save_masks
 from .tiles import Source, Survey, as_survey, read_image
 from .tta import (MAP_TYPES, Maps, _several, _tile_size, load_runs, make_views, open_maps,
     predict_section, predict_tiles, write_maps)
@@ -99,7 +99,7 @@ def _order(ids, sample):
 # %% ../nbs/10_submission.ipynb #cd0cfd6d
 def _write_rles(f, ids, rles, path):
     "Write the file `f`, and read it back to compare"
-    pd.DataFrame(dict(id=ids, rle_mask=rles)).to_csv(f, index=False, lineterminator='\n')
+    write_table(pd.DataFrame(dict(id=ids, rle_mask=rles)), f, overwrite=True)
     back = read_table(f, ['id', 'rle_mask'], name=path)
     if back['id'].tolist() == list(ids) and back['rle_mask'].tolist() == list(rles): return
     raise SaltError(f'{path} did not read back as it was written; is an id odd?')
@@ -135,6 +135,7 @@ def write_submission(
 )->Path: # `path`
     "Write masks as a submission, and read it back to compare"
     ids, order = list(ids), _order(ids, sample)
+    check_csv(path)
     _check_ids(ids, order, 'the submission')
     _check_pairs(ids, masks)
     masks = dict(zip(ids, masks))
@@ -366,6 +367,7 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
         is_a = 'folder' if p.is_dir() else 'file' if p.exists() else kind
         if kind == 'file' and p.is_file() and p.suffix.lower() != '.csv':
             raise SaltError(f'{p} is no CSV, and only a CSV is replaced; name another')
+        if kind == 'file': check_csv(p)
         if is_a != kind: raise SaltError(f'{p} is a {is_a}, expected a {kind}; name another')
         check_new(p, overwrite)
     _check_apart([p for p, _ in outs])
@@ -475,8 +477,8 @@ class _Doubts:
         self.doubt += np.mean(each, 0).tolist()
 
     def write(self, file):
-        t = doubt_table(self.ids, np.array(self.doubt), self.odd)
-        t.to_csv(file, index=False, lineterminator='\n', float_format='%.4f')
+        table = doubt_table(self.ids, np.array(self.doubt), self.odd)
+        write_table(table, file, overwrite=True, float_format='%.4f')
 
 # %% ../nbs/10_submission.ipynb #df11957c
 def _write_all(pieces, survey, outs, cut, dtype, overwrite, doubts=None):
@@ -514,6 +516,7 @@ def predict_submission(
     for p in filter(None, (out, masks, maps, uncertainty)): _check_read(survey, paths, p, p in (masks, maps))
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     if out or uncertainty: _check_blanks(survey.test_ids)
+    if masks: check_names(survey.test_ids)
     tta = _views(paths, tta)
     dtype = _map_type(maps_type, tta, bs)
     learners, cut = _load(runs, device, out or uncertainty, threshold, min_area, loader)
@@ -535,6 +538,7 @@ def _section_names(files):
     if not names: raise SaltError('there is no section to predict; name at least one file')
     twice = next((i for i in names if names.count(i) > 1), None)
     if twice: raise SaltError(f'two sections are called {twice}, and their masks would be; rename one')
+    check_names(names)
     return dict(zip(names, files))
 
 # %% ../nbs/10_submission.ipynb #1e67bcb2

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .files import SaltError, check_range, check_whole, new_folder
+from .files import SaltError, check_range, check_whole, new_folder, write_table
 from .rle import rle_encode
 from .tiles import Survey
 
@@ -363,7 +363,7 @@ def _write_tables(root, train, test):
     tables = {'train': train[['id', 'rle_mask']], 'truth': test[['id', 'rle_mask']],
         'depths': pd.concat([train, test])[['id', 'z']],
         'sample_submission': test[['id']].assign(rle_mask='1 1')}
-    for name, table in tables.items(): table.to_csv(root/f'{name}.csv', index=False, lineterminator='\n')
+    for name, table in tables.items(): write_table(table, root/f'{name}.csv')
 
 # %% ../nbs/02_synth.ipynb #abb3a579
 def synth_survey(

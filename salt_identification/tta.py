@@ -7,7 +7,7 @@ __all__ = ['TTA_VIEWS', 'MAP_TYPES', 'make_views', 'Maps', 'TTAPredictor', 'pred
            'open_maps', 'predict_survey', 'load_runs']
 
 # %% ../nbs/09_tta.ipynb #a6fb7f49
-import math, os
+import errno, math, os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -238,9 +238,19 @@ def _pack(p, dtype):
     return (p*255).round().to(torch.uint8).numpy() if dtype == np.uint8 else p.half().numpy()
 
 # %% ../nbs/09_tta.ipynb #8a94149f
+def _reserve(path):
+    "Ask for the blocks of a file on disk that has its size already"
+    if not hasattr(os, 'posix_fallocate'): return
+    with open(path, 'rb+') as f:
+        try: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
+        except OSError as e:
+            if e.errno in (errno.ENOSPC, errno.EDQUOT): raise # others: not every disk can be asked
+
 def _open_map(path, n, shape, dtype):
     "A new `.npy` file for `n` maps, to be filled"
-    return np.lib.format.open_memmap(path, 'w+', dtype, (n, *shape))
+    f = np.lib.format.open_memmap(path, 'w+', dtype, (n, *shape))
+    _reserve(path)
+    return f
 
 # %% ../nbs/09_tta.ipynb #8503966c
 def _open_maps(folder, n, shape, dtype):
