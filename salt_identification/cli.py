@@ -527,7 +527,7 @@ def _unfinished(paths):
         runs = run_folders(path)
         for r in runs:
             go_on = f'saltid resume {_quote(r)}'
-            if is_stopped(r): _say(f'note: {r} was stopped before its end; go on with: {go_on}')
+            if is_stopped(r): _say(f'note: {r} was stopped before its end, or is being trained; go on with: {go_on}')
             elif not any((p/'cut.json').exists() for p in (r, path)):
                 _say(f'note: no threshold was chosen for {r}, so .5 counts; choose one with: {go_on}')
         _fewer_folds(path, runs)
