@@ -252,12 +252,30 @@ def _readers(dl):
     plain = reads and not other and all(len(r) == 1 and r[0] in _AT_ONCE for r in reads)
     return [r[0] for r in reads] if plain else None
 
+# %% ../nbs/04_data.ipynb #8558c590
+def _upload(items, readers, device, free):
+    "What `readers` make of all `items`, on `device`; None if that takes more than a quarter of `free` bytes"
+    one = [_AT_ONCE[r](items[:1]) for r in readers]
+    if len(items)*sum(t.nbytes for t in one) > free/4: return None
+    return [_AT_ONCE[r](items).to(device) for r in readers]
+
+@patch
+def _on_card(self:TileDL, readers):
+    "All items on the loader's card, sent there once; None on a processor, or for want of room"
+    device = torch.device(self.device or 'cpu')
+    if device.type != 'cuda': return None
+    if getattr(self, '_held', (None,))[0] != device:
+        self._held = device, _upload(self.dataset.items, readers, device, torch.cuda.mem_get_info(device)[0])
+    return self._held[1]
+
+# %% ../nbs/04_data.ipynb #86931d2b
 @patch
 def create_batches(self:TileDL, samps):
     "Batches of items; those of plain tiles are cut out of memory at once"
     readers = _readers(self)
     if not readers: return super(TileDL, self).create_batches(samps)
-    items = self.dataset.items
+    items, held = self.dataset.items, self._on_card(readers)
+    if held: return (tuple(t[some] for t in held) for some in self.chunkify(samps))
     return (tuple(_AT_ONCE[r]([items[i] for i in some]) for r in readers) for some in self.chunkify(samps))
 
 # %% ../nbs/04_data.ipynb #6770ae29

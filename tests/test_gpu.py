@@ -55,6 +55,14 @@ def test_as_on_a_processor(run, wide):
     assert there.device.type == 'cpu'
     assert (there - here).abs().mean() < .005 and ((there > .5) != (here > .5)).float().mean() < .005
 
+def test_tiles_on_the_card(wide):
+    "Batches that are cut out of the card are those that are sent there one by one"
+    kept, sent = (salt_dataloaders(wide, bs=16, seed=2) for _ in range(2))
+    for dl in sent.loaders: dl._held = torch.device(dl.device), None # as if there were no room
+    for a, b in zip(kept.train, sent.train):
+        assert all(x.device.type == 'cuda' and type(x) is type(y) and torch.equal(x, y) for x, y in zip(a, b))
+    assert kept.train._held[1][0].device.type == 'cuda' and kept.train._held[1][0].dtype == torch.uint8
+
 @pytest.mark.parametrize('precision', ['float32', 'bf16', 'fp16'])
 def test_precisions(wide, tmp_path, precision):
     "Whole trainings in each precision, gradients cut off at a length"
