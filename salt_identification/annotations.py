@@ -25,8 +25,8 @@ def _filled(points, shape):
     numbers = np.asarray(points, float).ravel()
     if len(numbers) % 2 or len(numbers) < 6:
         raise SaltError(f'a polygon has {len(numbers)} coordinates; '
-            'it needs an x and a y for each of three corners or more')
-    if not np.isfinite(numbers).all(): raise SaltError('a polygon has a corner that is no number')
+            'it needs an x and a y for each of three corners or more; close the outline anew')
+    if not np.isfinite(numbers).all(): raise SaltError('a polygon has a corner that is no number; export the file anew')
     return polygon2mask(shape, numbers.reshape(-1, 2)[:,::-1] - .5)
 
 # %% ../nbs/01b_annotations.ipynb #da2f161c

@@ -595,7 +595,6 @@ def _strange(run, files):
 
 def _salt_shares(paths):
     "The share of each mask that is salt, or any class"
-    import numpy as np
     from salt_identification.tiles import read_image
     return [float((read_image(p) > 0).mean()) for p in paths]
 
@@ -670,11 +669,10 @@ def _runs_parser(sub):
 def _export(args):
     "Write the nets of runs for another program"
     from salt_identification.export import export_run
-    from salt_identification.learner import read_config, run_folders
+    from salt_identification.learner import run_folders
     files = [str(export_run(r, args.to, args.int8, args.overwrite, args.data)) for r in run_folders(args.run)]
     runtime = args.to + ('-int8' if args.int8 else '')
-    several = (read_config(run_folders(args.run)[0])['net']['config'].get('n_out') or 1) > 1
-    out = '--masks masks' if several else '--out submission.csv'
+    out = '--masks masks' if _classes([args.run]) > 1 else '--out submission.csv'
     following = f'next: saltid predict {_quote(args.run)} DATA --runtime {runtime} {out}'
     _give(args, dict(files=files), '\n'.join([*files, following]))
     return 0
@@ -709,7 +707,7 @@ def _explore(args):
     "Write a page to look at tiles one by one"
     from salt_identification.explore import write_gallery
     _check_new(args.out, args.overwrite)
-    path = write_gallery(args.run, args.out, args.data, args.n, args.overwrite)
+    path = write_gallery(args.run, args.out, args.data, args.n, args.overwrite, args.device)
     _give(args, dict(page=str(path)), f'page: {path} (open it in a browser)')
     return 0
 
@@ -720,7 +718,7 @@ def _explore_parser(sub):
     p.add_argument('--out', default='gallery.html', help='the page to write')
     p.add_argument('--n', type=int, default=240,
         help='tiles at most: half the most doubtful, half spread over the others')
-    _share(p, 'data', 'overwrite')
+    _share(p, 'data', 'overwrite', 'device')
 
 # %% ../nbs/11_cli.ipynb #c923f7b6
 def _compare(args):
@@ -796,12 +794,11 @@ def _demo_page(args, out, survey, score):
 # %% ../nbs/11_cli.ipynb #31092434
 def _demo(args):
     "Make a survey, train, predict, score, and draw a page"
-    from salt_identification.files import SaltError, check_range
+    from salt_identification.files import check_range
     _no_plots()
     out = Path(args.out)
     check_range('minutes', args.minutes, .05, 1000)
-    if not args.overwrite and (out.is_file() or out.is_dir() and any(out.iterdir())):
-        raise SaltError(f'{out} exists; pass --overwrite, or name another')
+    _check_new(out, args.overwrite)
     survey = _demo_train(args, out)
     score = _demo_predict(args, out, survey)
     _say('4/4 drawing')

@@ -342,10 +342,15 @@ def _tfms(tfms):
 # %% ../nbs/04_data.ipynb #dfdc57b2
 def _labelled_items(tiles):
     "The items of `Tiles` that have masks"
-    if isinstance(tiles, Tiles) and tiles._labelled: return tiles.items()
+    if isinstance(tiles, Tiles) and tiles.has_masks: return tiles.items()
     raise SaltError('a block is made of Tiles with masks; pass survey.train')
 
 # %% ../nbs/04_data.ipynb #9ab00a62
+def _block(n_in, stats, tfms, split):
+    "Tiles and masks, divided by the function `split`"
+    return DataBlock(blocks=(TileBlock(n_in, stats), TileMaskBlock()), get_items=_labelled_items, splitter=split,
+        batch_tfms=_tfms(tfms))
+
 def salt_datablock(
     fold:int=0, # The fold to hold out for validation
     n_folds:int=5, # Number of folds
@@ -359,8 +364,7 @@ def salt_datablock(
     "A `DataBlock` from labelled `Tiles` to batches of images and masks"
     known = _numbers(n_folds, fold, seed=seed, n_in=n_in)
     split = _splitter(known['fold'], known['n_folds'], known['seed'], groups, leave_out)
-    return DataBlock(blocks=(TileBlock(known['n_in'], stats), TileMaskBlock()), get_items=_labelled_items,
-        splitter=split, batch_tfms=_tfms(tfms))
+    return _block(known['n_in'], stats, tfms, split)
 
 # %% ../nbs/04_data.ipynb #cbf4492d
 def _parts(tiles, fold, n_folds, seed, groups=None, leave_out=None):
@@ -403,7 +407,7 @@ def _check_left_out(survey):
     lost = [w for i, w in survey.skipped.items() if i not in survey.test_ids]
     if not lost or tiles.masks is None or tiles.masks.any(): return
     raise SaltError(f'all {len(tiles)} masks that can be used are empty, and {len(lost)} tiles were left out, '
-        f'the first because {lost[0]}')
+        f'the first because {lost[0]}; mend those, or label tiles with salt')
 
 # %% ../nbs/04_data.ipynb #d2903a79
 def salt_dataloaders(
@@ -427,8 +431,8 @@ def salt_dataloaders(
     _check_left_out(survey)
     groups = survey_groups(survey) if grouped else None
     settings, train, valid = _settle(survey.train, fold, n_folds, bs, n_in, n_out, stats, seed, groups, leave_out)
-    block = salt_datablock(*(settings[k] for k in ('fold', 'n_folds', 'seed', 'n_in', 'stats')), tfms,
-        groups, leave_out)
+    parts = train.rows.tolist(), valid.rows.tolist() # the folds are dealt already
+    block = _block(settings['n_in'], settings['stats'], tfms, lambda _: parts)
     dls = block.dataloaders(survey.train, device=device, bs=min(settings['bs'], len(train)),
         val_bs=val_bs or 2*settings['bs'], num_workers=num_workers, dl_kwargs=[dict(seed=settings['seed']), {}])
     return _dress(dls, settings, survey=survey, train_tiles=train, valid_tiles=valid)

@@ -20,6 +20,7 @@ import torch
 from fastai.torch_core import TensorMask
 from fastcore.basics import patch
 from PIL import Image
+from scipy.ndimage import binary_erosion
 
 from .files import SaltError, check_whole, new_file, write_table
 from .learner import SaltLearner
@@ -38,11 +39,13 @@ class TileTable:
 
 def tile_table(
     run, # The folder of a run, of several, or of a recipe
-    survey=None # `Survey`, or its path; None for where it was
+    survey=None, # `Survey`, or its path; None for where it was
+    device=None # None for a GPU if there is one
 )->TileTable: # Of the tiles that the run has held out
     "Gather what can be asked of held-out tiles"
-    seen = held_out(run, survey)
-    if seen.probs.shape[1] > 1: raise SaltError('the run has several classes; explore is for one')
+    seen = held_out(run, survey, device)
+    if seen.n_classes > 1:
+        raise SaltError('the run has several classes, explore is for one; saltid report tells of each class')
     tiles = seen.tiles
     t = pd.DataFrame(dict(id=tiles.ids, coverage=tiles.coverage, score=seen.scores, doubt=cross_doubt(seen)[0]))
     return TileTable(seen, t if tiles.depths is None else t.assign(depth=tiles.depths))
@@ -88,9 +91,7 @@ def write_review(self:TileTable,
 # %% ../nbs/10d_explore.ipynb #84627ae6
 def _rim(mask):
     "Pixels of a mask that touch what is not in it, or the side of the tile"
-    m = np.pad(mask > 0, 1)
-    inner = m[:-2,1:-1] & m[2:,1:-1] & m[1:-1,:-2] & m[1:-1,2:]
-    return m[1:-1,1:-1] & ~inner
+    return (mask > 0) & ~binary_erosion(mask > 0)
 
 # %% ../nbs/10d_explore.ipynb #61737811
 def paint(
@@ -291,13 +292,14 @@ def write(self:Explorer):
 def explore(
     survey, # `Survey`, or its path
     run, # The folder of a run, of several, or of a recipe
-    page:int=18 # Tiles at a time
+    page:int=18, # Tiles at a time
+    device=None # None for a GPU if there is one
 )->Explorer: # Its `.box` is shown at once in Jupyter
     "Explore the tiles that a run has held out, in Jupyter"
     if find_spec('ipywidgets') is None:
         raise SaltError('ipywidgets is not installed; pip install ipywidgets, or write a page: '
             'write_gallery')
-    e = Explorer(tile_table(run, survey), page)
+    e = Explorer(tile_table(run, survey, device), page)
     from IPython.display import display
     display(e.box)
     return e
@@ -331,11 +333,12 @@ def write_gallery(
     out, # The HTML file
     survey=None, # `Survey`, or its path; None for where it was
     n:int=240, # Tiles at most: half the most doubtful, half spread over the others
-    overwrite:bool=False # Replace a file that is there
+    overwrite:bool=False, # Replace a file that is there
+    device=None # None for a GPU if there is one
 )->Path: # `out`
     "Write held-out tiles as a page that answers back, without a kernel or a network"
     n = check_whole('n', n, 1, 10**6)
-    tiles = tile_table(run, survey)
+    tiles = tile_table(run, survey, device)
     some, (threshold, area) = _some_of(tiles.table, n), find_cut(run, expected=False)
     data = dict(name=Path(run).resolve().name, all=len(tiles.table), threshold=threshold, area=area,
         columns=[c for c in tiles.table if c != 'id'], tiles=[_packed(tiles, i) for i in some])

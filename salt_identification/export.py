@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .data import to_input
-from .files import SaltError, check_path, new_folder, read_json, write_json
+from .files import SaltError, as_list, check_path, new_folder, read_json, write_json
 from .learner import SaltLearner, load_run, read_config, run_folders
 from .losses import to_probs
 
@@ -177,6 +177,5 @@ def runtime_loader(
     "Say by which program runs are to be predicted"
     if runtime == 'torch': return None
     def load(paths, device=None):
-        paths = paths if isinstance(paths, (list, tuple)) else [paths]
-        return [load_exported(r, runtime, precision) for p in paths for r in run_folders(p)]
+        return [load_exported(r, runtime, precision) for p in as_list(paths) for r in run_folders(p)]
     return load

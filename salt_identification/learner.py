@@ -6,8 +6,8 @@
 __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'COURSE_LIMITS', 'net_spec', 'make_net', 'SaltLearner', 'check_device', 'Optimiser',
            'salt_learner', 'measure_speed', 'is_stopped', 'is_finished', 'check_out', 'new_run', 'read_config',
            'averaged', 'RunSaver', 'merit', 'Report', 'Patience', 'pixels_key', 'train_run', 'try_settings',
-           'survey_of', 'load_run', 'unseen_tiles', 'resume_run', 'use_threads', 'repeat_run', 'run_folders',
-           'list_runs', 'other_settings', 'plot_history']
+           'survey_of', 'load_run', 'unseen_tiles', 'held_out_parts', 'resume_run', 'use_threads', 'repeat_run',
+           'run_folders', 'list_runs', 'other_settings', 'plot_history']
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
 import hashlib, inspect, json, math, platform, re, sys, tempfile, time
@@ -39,7 +39,7 @@ from . import __version__
 from .augment import PadCrop, bare_net
 from .data import SaltDataLoaders, salt_dataloaders, to_input
 from .files import (SaltError, as_json, check_inputs, check_new, check_path, check_range,
-    check_whole, new_folder, read_json, sweep, write_json, write_table)
+    check_whole, is_free, new_folder, read_json, sweep, write_json, write_table)
 from .losses import loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .tiles import Survey, Tiles, as_survey
@@ -169,7 +169,8 @@ def load(self:SaltLearner,
     path = self.path/self.model_dir/f'{file}.safetensors'
     state = read_state(path)
     try: unpack_state(self, *state)
-    except ValueError as e: raise SaltError(f'{path} does not fit: {e}; make the learner with the net that was saved')
+    except ValueError as e:
+        raise SaltError(f'{path} does not fit: {e}; make the learner with the net that was saved') from None
     return self
 
 # %% ../nbs/08_learner.ipynb #227a60d2
@@ -245,7 +246,7 @@ def _try_shape(net, dls):
         with evaluating([net]), torch.no_grad(): out = net(x)
     except (RuntimeError, ValueError) as e:
         raise SaltError(f'the net takes no batch of shape {tuple(x.shape)} ({str(e).strip().splitlines()[0]}); '
-            'make it for so many channels, or put it into a PadCrop')
+            'make it for so many channels, or put it into a PadCrop') from None
     if getattr(out, 'shape', ())[2:] == x.shape[2:] and len(out.shape) == 4: return out.shape[1]
     raise SaltError(f'for a batch of shape {tuple(x.shape)} the net gives {getattr(out, "shape", type(out).__name__)}, '
         'expected maps of the same height and width; put it into a PadCrop, or make it give logits alone')
@@ -336,7 +337,7 @@ def _check_batch(n, size):
 # %% ../nbs/08_learner.ipynb #c7a96cad
 def salt_learner(
     dls:SaltDataLoaders, # From `salt_dataloaders`
-    net=None, # Name of an encoder, 'unet34', or a net of your own; None for a narrow one ('slim32')
+    net=None, # Name of an encoder, 'unet34', a net, or a dict of `net_spec`; None for a narrow one ('slim32')
     loss='bce>symlovasz@0.5', # As for `make_loss`
     lr:float=2e-3, # Learning rate at its highest
     wd:float=1e-2, # Weight decay
@@ -483,8 +484,7 @@ def check_out(
         raise SaltError(f'{out} was stopped before its end; go on with: saltid resume {out}; '
             'or pass --overwrite (overwrite=True), or name another')
     check_new(out, overwrite)
-    is_free = not out.exists() or out.is_dir() and not any(out.iterdir())
-    if not is_free and not (out/'config.json').exists():
+    if not is_free(out) and not (out/'config.json').exists():
         raise SaltError(f'{out} is no run, and only a run is overwritten; name another folder, or clear it yourself')
     check_inputs(read, out)
 
@@ -1021,6 +1021,24 @@ def unseen_tiles(
     "Give back the held-out tiles of a run, or say that its survey has changed"
     _check_survey(learn, read_config(run), run)
     return learn.dls.valid_tiles
+
+# %% ../nbs/08_learner.ipynb #816e651b
+def held_out_parts(
+    runs, # Paths of runs
+    survey=None, # `Survey`, or its path; None for where it was
+    device=None # None for a GPU if there is one
+)->tuple: # (learners, `Tiles` that each of them has held out)
+    "Load runs of one survey, and the tiles that each has held out"
+    survey = survey_of(read_config(runs[0]), survey)
+    learners = [load_run(r, survey, device=device) for r in runs]
+    return learners, [unseen_tiles(l, r) for l, r in zip(learners, runs)]
+
+# %% ../nbs/08_learner.ipynb #702648cc
+@patch(as_prop=True)
+def tile_size(self:SaltLearner):
+    "(height, width) in pixels of the tiles that it was trained on; no survey is opened for it"
+    if isinstance(self._dls, SaltDataLoaders): return self._dls.train_tiles.size
+    return tuple(read_config(self.path)['size'])
 
 # %% ../nbs/08_learner.ipynb #929b6f1a
 def _fresh(config, run, survey, device, net=None, **parts):

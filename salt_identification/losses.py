@@ -343,7 +343,8 @@ def _read_value(s):
     if re.fullmatch(r'[a-zA-Z]\w*', s) and s != 'None': return s
     try: return ast.literal_eval(s)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        raise SaltError(f'{s[:40]!r} is no number, no list of numbers and no word') from None
+        raise SaltError(f'{s[:40]!r} is no number, no list of numbers and no word; '
+            'write such as 3, [1,2] or elu') from None
 
 # %% ../nbs/06_losses.ipynb #93358da3
 def _outside(sep, brackets, s):

@@ -19,6 +19,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Metric
 from fastai.torch_core import to_detach
 from fastcore.basics import patch
+from scipy.ndimage import uniform_filter
 
 from .files import SaltError, check_range, check_whole
 
@@ -342,8 +343,7 @@ def _cut_scores(found, pred, true, min_areas):
 # %% ../nbs/07_metrics.ipynb #9b389410
 def _plateau(table):
     "Row and column of the best cell by the mean of 3x3; of equals, the one nearest to their middle"
-    padded = np.pad(table, 1, mode='edge')
-    smooth = np.lib.stride_tricks.sliding_window_view(padded, (3,3)).mean((2,3))
+    smooth = uniform_filter(table, 3, mode='nearest')
     best = np.argwhere(smooth >= smooth.max() - 1e-9)
     return tuple(best[((best - best.mean(0))**2).sum(1).argmin()])
 

@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
 from .files import SaltError, check_range, new_file, read_table
-from .tiles import Tiles, _positions, as_survey, check_bytes, show_tiles
+from .tiles import Tiles, as_survey, check_bytes, find_ids, show_tiles
 
 # %% ../nbs/01a_neighbours.ipynb #dfa9cd3e
 def _beyond(x):
@@ -230,10 +230,11 @@ def show_sections(
     n:int=4, # Sections to draw, the largest first
     ncols:int=2, # Sections in a row
     side:float=3. # Inches a section
-):
+): # Axes, (rows, columns)
     "Draw the largest sections, with the outlines of masks where there are any"
     laid = [s for _, s in sections(pairs, tiles.size).groupby('section')][:n]
-    if not laid: raise SaltError(f'none of these {len(tiles)} tiles touch, so there is no section to draw')
+    if not laid: raise SaltError(f'none of these {len(tiles)} tiles touch, so there is no section to draw; '
+        'lower margin, or take a survey whose tiles touch')
     h, w = np.max([[s.y.max(), s.x.max()] for s in laid], 0) + tiles.size
     some = [(tiles[s.tile.to_numpy()], s.assign(tile=range(len(s)))) for s in laid]
     images = np.stack([_pad(mosaic(t.images, s), h, w, np.nan) for t, s in some])
@@ -241,7 +242,7 @@ def show_sections(
     return show_tiles(images, masks, titles=[f'{len(s)} tiles' for s in laid], ncols=ncols, side=side)
 
 # %% ../nbs/01a_neighbours.ipynb #1e75e3b1
-def cache_folder()->Path: # None where nothing is to be kept
+def cache_folder()->Path|None: # None where nothing is to be kept
     "The folder for what can be found again"
     said = os.environ.get('SALTID_CACHE')
     if said is not None: return None if said.lower() in ('', '0', 'off') else Path(said).expanduser()
@@ -303,12 +304,12 @@ class _Joined(Tiles):
         self.ids, self.depths = [i for p in parts for i in p.ids], None
 
     def __getitem__(self, idx):
-        at = _positions(self.ids, idx)
+        at = find_ids(self.ids, idx)
         rows = [(p.images, p.masks, k) for p in self.parts for k in range(len(p))]
         images, masks = (np.stack([rows[t][m][rows[t][2]] for t in at]) for m in (0, 1))
         return Tiles([self.ids[t] for t in at], images, masks)
 
-    size, _labelled = property(lambda self: self.parts[0].size), True
+    size, has_masks = property(lambda self: self.parts[0].size), True
     images = cached_property(lambda self: np.concatenate([p.images for p in self.parts]))
     masks = cached_property(lambda self: np.concatenate([p.masks for p in self.parts]))
 

@@ -21,16 +21,16 @@ import torch
 from . import __version__
 from .augment import AffineTile, CutMixTile, LightTile, tile_tfms
 from .data import salt_dataloaders
-from salt_identification.files import (SaltError, check_inputs, check_range, check_whole, new_folder, read_json,
-    write_json)
+from .files import (SaltError, check_inputs, check_range, check_whole,
+    is_free, new_folder, read_json, write_json)
 from .folds import plan_jobs, train_folds
-from .learner import (COURSE_LIMITS, check_device, load_run, measure_speed, salt_learner,
-    survey_of, train_run, unseen_tiles, use_threads)
-from salt_identification.metrics import (ExpectedCut, best_cut, cross_cut, empty_score, real_groups, score_interval,
-    tile_precision)
+from .learner import (COURSE_LIMITS, check_device, held_out_parts, load_run,
+    measure_speed, read_config, salt_learner, survey_of, train_run, use_threads)
+from .metrics import (ExpectedCut, best_cut, cross_cut, empty_score,
+    real_groups, score_interval, tile_precision)
 from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
-from .tiles import _positions, as_survey
+from .tiles import as_survey, find_ids
 from .tta import make_views, open_maps, predict_tiles, write_maps
 from .unet import Unet, guess_encoder, make_encoder
 try: import tomllib
@@ -62,7 +62,7 @@ def track_keys()->list: # Of str
     "What a track of a recipe may say"
     of_run = _arguments(train_run, 'survey', 'out', 'minutes', 'epochs', 'steps', 'seed', 'fold', 'n_folds', 'n_in',
         'device', 'quiet', 'overwrite', 'patience', 'keep')
-    of_learner = _arguments(salt_learner, 'dls', 'n_in', 'metrics', 'cbs')
+    of_learner = _arguments(salt_learner, 'dls', 'metrics', 'cbs', 'opt_func')
     return sorted({*of_run, *of_learner, *_arguments(Unet, 'encoder', 'n_in', 'n_out', 'weights')})
 
 PLAN_KEYS = ('nets', 'folds', 'passes', 'turns')
@@ -445,8 +445,7 @@ def _train(survey, out, config, device, quiet):
 # %% ../nbs/10a_recipes.ipynb #edc6f650
 def _held_out(survey, out, runs, tta, device):
     "`Maps` of the tiles that each run has held out, kept in `out/held_out`"
-    learners = [load_run(r, survey, device=device) for r in runs]
-    parts = [unseen_tiles(l, r) for l, r in zip(learners, runs)]
+    learners, parts = held_out_parts(runs, survey, device)
     pieces = (predict_tiles(l, p[i:i+256], tta, 64) for l, p in zip(learners, parts) for i in range(0, len(p), 256))
     with new_folder(out/'held_out', overwrite=True) as d: write_maps(d, pieces, sum(map(len, parts)))
     return open_maps(out/'held_out')
@@ -454,7 +453,7 @@ def _held_out(survey, out, runs, tta, device):
 # %% ../nbs/10a_recipes.ipynb #56423705
 def _estimate(survey, out, maps, runs, tta, device):
     "Estimate the score from held-out maps, and write it down"
-    where = _positions(survey.train.ids, maps.ids)
+    where = find_ids(survey.train.ids, maps.ids)
     found = estimate_score(survey, maps.mean, where)
     cut = {k: getattr(found, k) for k in ('threshold', 'min_area', 'sharpness', 'shift', 'score', 'tiles')}
     write_json(out/'cut.json', {k: v for k, v in cut.items() if v is not None} | dict(tta=tta), overwrite=True)
@@ -507,8 +506,8 @@ def _begin(out, settings, overwrite, plan):
         raise SaltError(f'{out} was begun with another {", ".join(odd)}; '
             f'go on as it was begun (saltid resume {out}, with --data if the '
             'survey has moved), name another folder, or begin anew with --overwrite (overwrite=True)')
-    full = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if full and not there.exists(): raise SaltError(f'{out} exists and holds no recipe; name another folder')
+    if not is_free(out) and not there.exists():
+        raise SaltError(f'{out} exists and holds no recipe; name another folder')
     config = plan(settings)
     with new_folder(out, overwrite) as d: write_json(d/'recipe.json', config)
     return config
@@ -526,7 +525,7 @@ def _cook(survey, out, config, device, quiet):
     say('judging by the held-out tiles ...')
     found = _estimate(survey, out, _held_out(survey, out, runs, config['tta'], device), runs, config['tta'], device)
     say(f'predicting {len(survey.test_ids)} tiles ...')
-    _submit(survey, out, read_json(runs[0]/'config.json')['data']['n_out'], config['tta'], device)
+    _submit(survey, out, read_config(runs[0])['data']['n_out'], config['tta'], device)
     return found
 
 # %% ../nbs/10a_recipes.ipynb #e2b20fdf

@@ -13,18 +13,18 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
 from .files import SaltError, check_path, new_file, read_json
-from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
-    unseen_tiles)
-from salt_identification.metrics import (best_cut, empty_score, paired_difference, real_groups, score_interval,
-    tile_iou, tile_precision)
+from .learner import held_out_parts, list_runs, plot_history, read_config, run_folders, survey_of
+from .metrics import (best_cut, empty_score, paired_difference,
+    real_groups, score_interval, tile_iou, tile_precision)
 from .neighbours import survey_groups
-from .submission import _views, find_cut, to_masks
-from .tiles import Tiles, _positions, show_tiles
+from .submission import find_cut, find_views, to_masks
+from .tiles import Tiles, find_ids, show_tiles
 from .tta import open_maps, predict_tiles
 from .uncertainty import calibrate, caught, ece, fit_review, plot_reliability, reliability
 
@@ -43,12 +43,15 @@ STYLE = (':root{color-scheme:light dark;--ink:#222;--paper:#fff;--soft:#f3f4f6;-
     '.bar{display:inline-block;height:.7em;background:var(--bar);border-radius:2px}summary{cursor:pointer}')
 
 # %% ../nbs/10b_report.ipynb #14f2f200
+class Html(str):
+    "Text that is HTML already"
+
 def _picture(fig, alt, kind='png'):
     "A figure as an <img> that needs no file; `alt` is what a screen reader says"
-    import matplotlib.pyplot as plt
     buf, more = io.BytesIO(), dict(pil_kwargs=dict(quality=80)) if kind == 'jpeg' else {}
     fig.savefig(buf, dpi=110, bbox_inches='tight', format=kind, **more); plt.close(fig)
-    return f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{base64.b64encode(buf.getvalue()).decode()}">'
+    img = base64.b64encode(buf.getvalue()).decode()
+    return Html(f'<img alt="{escape(alt)}" src="data:image/{kind};base64,{img}">')
 
 # %% ../nbs/10b_report.ipynb #24cfb60a
 def _head(title):
@@ -57,9 +60,6 @@ def _head(title):
         f'<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>')
 
 # %% ../nbs/10b_report.ipynb #5b5890d4
-class Html(str):
-    "Text that is HTML already"
-
 def _body(part, last):
     "A part of a page as HTML"
     if isinstance(part, Html): return part
@@ -101,11 +101,12 @@ class HeldOut:
     preds:np.ndarray=field(init=False, repr=False) # (N,H,W) masks
     scores:np.ndarray=field(init=False, repr=False) # (N,) of each tile
 
+    n_classes = property(lambda self: self.probs.shape[1]) # 1 for salt, n for n classes
     doubts = cached_property(lambda self: cross_doubt(self)) # worked out once for a page
 
     def __post_init__(self):
         self.preds = to_masks(self.probs, *self.cut)
-        self.scores = tile_precision(self.preds, self.tiles.masks, self.probs.shape[1])
+        self.scores = tile_precision(self.preds, self.tiles.masks, self.n_classes)
 
 # %% ../nbs/10b_report.ipynb #7ee39f9a
 @patch
@@ -140,8 +141,8 @@ def _kept(run, learners, parts):
     ids, kept = [i for p in parts for i in p.ids], Path(run)/'held_out'
     if (kept/'ids.json').exists():
         maps = open_maps(kept)
-        if set(maps.ids) == set(ids): return np.asarray(maps.mean[:])[_positions(maps.ids, ids)]
-    tta = _views(run)
+        if set(maps.ids) == set(ids): return np.asarray(maps.mean[:])[find_ids(maps.ids, ids)]
+    tta = find_views(run)
     return np.concatenate([np.asarray(predict_tiles(l, t, tta, 64).mean) for l, t in zip(learners, parts)])
 
 # %% ../nbs/10b_report.ipynb #b1fce024
@@ -162,7 +163,7 @@ def _check_once(runs, parts):
 def _groups_of(runs, survey, ids):
     "Groups of tiles that touch; None for runs that did not keep them together"
     if not read_config(runs[0])['data']['grouped']: return None
-    return survey_groups(survey)[_positions(survey.train.ids, ids)]
+    return survey_groups(survey)[find_ids(survey.train.ids, ids)]
 
 # %% ../nbs/10b_report.ipynb #112c85e2
 def held_out(
@@ -172,17 +173,16 @@ def held_out(
 )->HeldOut: # Tiles that none of them has seen, each said by the run that held it out
     "Gather what runs say of the tiles that they held out"
     runs = run_folders(run)
-    survey = survey_of(read_config(runs[0]), survey)
-    learners = [load_run(r, survey, device=device) for r in runs]
-    parts = [unseen_tiles(l, r) for l, r in zip(learners, runs)]
+    learners, parts = held_out_parts(runs, survey, device)
     _check_once(runs, parts)
+    survey = learners[0].dls.survey
     tiles, part = _joined(parts), np.repeat(np.arange(len(parts)), [len(p) for p in parts])
     return HeldOut(tiles, _kept(run, learners, parts), part, find_cut(run), _groups_of(runs, survey, tiles.ids))
 
 # %% ../nbs/10b_report.ipynb #7b2960c3
 def _thing(seen):
     "What the masks show: salt, or bodies of several classes"
-    return 'salt' if seen.probs.shape[1] == 1 else 'a body'
+    return 'salt' if seen.n_classes == 1 else 'a body'
 
 def lost_points(
     seen:HeldOut # From `held_out`
@@ -216,7 +216,7 @@ def by_class(
 )->pd.DataFrame: # One line a class that is in the truth or the prediction: number, tiles with it, score, IoU there
     "Score each class by itself"
     rows = []
-    for k in range(1, seen.probs.shape[1]):
+    for k in range(1, seen.n_classes):
         pred, true = seen.preds == k, seen.tiles.masks == k
         has, any_ = true.any((1,2)), true.any() or pred.any()
         iou = float(tile_iou(pred[has], true[has]).mean()) if has.any() else np.nan
@@ -251,7 +251,7 @@ def _outcome(run, seen):
     "The score in a sentence"
     estimate = Path(run)/'estimate.json'
     text = _estimated(read_json(estimate)) if estimate.exists() else _measured(seen, len(run_folders(run)))
-    empty = empty_score(seen.tiles.masks, seen.probs.shape[1])
+    empty = empty_score(seen.tiles.masks, seen.n_classes)
     return Html(f'<p class="lead">{text}</p><p>Predicting nothing scores {empty:.3f} on them.</p>')
 
 # %% ../nbs/10b_report.ipynb #aa07be79
@@ -282,7 +282,7 @@ def _numbers(seen, names):
     yield Html('<h2>Where the points are lost</h2>')
     yield _table(['', 'tiles', 'points', 'share of all lost', ''],
         [(r.kind, r.tiles, f'{r.points:.1f}', *share(r.share)) for r in lost_points(seen).itertuples()])
-    if seen.probs.shape[1] > 1:
+    if seen.n_classes > 1:
         yield Html('<h2>By class</h2>')
         yield _table(['class', 'tiles with it', 'score', '', 'IoU there'],
             [(int(r[0]), int(r[1]), f'{r[2]:.3f}', _bar(r[2]), f'{r[3]:.3f}') for r in by_class(seen).values])
@@ -300,7 +300,6 @@ def _numbers(seen, names):
 # %% ../nbs/10b_report.ipynb #4562200f
 def _plot_cuts(seen):
     "Score against threshold"
-    import matplotlib.pyplot as plt
     c = best_cut(seen.probs[:,0], seen.tiles.masks)
     ax = plt.subplots(figsize=(5,2.6), dpi=72, layout='constrained')[1]
     for k in dict.fromkeys((0, list(c.min_areas).index(c.min_area))):
@@ -320,7 +319,7 @@ def _doubts(seen):
         f'with the logits divided by a temperature ({T[0]:.2f} and {T[1]:.2f}, '
         f'each fitted on one half of the tiles and used on the other) {ece(after, y):.4f}.{few}</p>')
     curves = {'as the net says it': reliability(p, y), 'with the temperature': reliability(after, y)}
-    yield Html(_picture(plot_reliability(curves).figure, f'Reliability: {" and ".join(curves)}'))
+    yield _picture(plot_reliability(curves).figure, f'Reliability: {" and ".join(curves)}')
     rows = [(f'{100*s:.0f} %', f'{100*caught(doubt, lost, s):.0f} %', f'{100*caught(lost, lost, s):.0f} %')
         for s in (.05, .1, .2, .3)]
     yield Html('<h2>If a person looks at the most doubtful tiles</h2>')
@@ -332,7 +331,7 @@ def _some(seen, k=12):
     salt = (seen.tiles.coverage > 0).astype(float)
     order = lambda key, among=slice(None): np.arange(len(key))[among][np.argsort(key[among], kind='stable')][:k]
     out = {'The best, with salt': order(-seen.scores, salt > 0), 'The worst': order(seen.scores - 1e-3*salt)}
-    if seen.probs.shape[1] > 1 or len(seen.tiles) < 2: return out
+    if seen.n_classes > 1 or len(seen.tiles) < 2: return out
     return out | {'The most doubtful': order(-seen.doubts[0])}
 
 def _tile_pictures(seen):
@@ -343,7 +342,7 @@ def _tile_pictures(seen):
         titles = [f'{str(seen.tiles.ids[i])[:10]}  {seen.scores[i]:.2f}' for i in at]
         fig = show_tiles(seen.tiles.images[at], seen.tiles.masks[at], seen.preds[at], titles)[0,0].figure
         alt = f'{title}: tiles {", ".join(titles[:6])}, the truth in green, the prediction in orange'
-        yield Html(_picture(fig, alt, 'jpeg'))
+        yield _picture(fig, alt, 'jpeg')
 
 # %% ../nbs/10b_report.ipynb #9a86fae4
 def _recipe_line(config):
@@ -370,7 +369,7 @@ def _curves(runs, most=10):
     yield Html('<h2>How the training went</h2>')
     for r in runs[:most]:
         fig = plot_history(r)[0].figure
-        yield Html(_picture(fig, f'loss, score and rate of {Path(r).name} over the minutes of training'))
+        yield _picture(fig, f'loss, score and rate of {Path(r).name} over the minutes of training')
     if len(runs) > most: yield Html(f'<p>The curves of {len(runs) - most} more are not drawn; each run has its '
         '<code>history.csv</code>.</p>')
 
@@ -387,9 +386,9 @@ def write_report(
     runs = run_folders(run)
     seen = held_out(run, survey, device)
     parts = [_outcome(run, seen), *_numbers(seen, [r.name for r in runs]), *_tile_pictures(seen), *_curves(runs)]
-    if seen.probs.shape[1] == 1:
-        parts += [Html('<h2>Where to cut</h2>'), Html(_picture(_plot_cuts(seen), 'score against threshold'))]
-    if seen.probs.shape[1] == 1 and len(seen.tiles) > 1: parts += _doubts(seen)
+    if seen.n_classes == 1:
+        parts += [Html('<h2>Where to cut</h2>'), _picture(_plot_cuts(seen), 'score against threshold')]
+    if seen.n_classes == 1 and len(seen.tiles) > 1: parts += _doubts(seen)
     parts += [Html('<h2>What was trained on what</h2>'), _settings(runs), _again(run, runs)]
     return write_page(out or run/'report.html', f'Report on {run.resolve().name}', parts,
         overwrite or out is None)
@@ -416,7 +415,7 @@ def _paired(a, b):
     shared = set(a.tiles.ids) & set(b.tiles.ids)
     if len(shared) < 2: raise SaltError('the runs have held out different tiles, so they cannot be compared; '
         'train both with the same fold and seed')
-    return [_positions(s.tiles.ids, [i for i in a.tiles.ids if i in shared]) for s in (a, b)]
+    return [find_ids(s.tiles.ids, [i for i in a.tiles.ids if i in shared]) for s in (a, b)]
 
 # %% ../nbs/10b_report.ipynb #385812ea
 def compare_runs(

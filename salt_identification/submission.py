@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['to_masks', 'write_submission', 'read_submission', 'write_masks', 'Score', 'score_masks', 'score_submission',
-           'note_doubts', 'tune_run', 'find_cut', 'Prediction', 'predict_submission', 'predict_sections', 'odd_windows',
-           'average_maps', 'vote', 'ensemble']
+           'note_doubts', 'tune_run', 'find_cut', 'find_views', 'Prediction', 'predict_submission', 'predict_sections',
+           'odd_windows', 'average_maps', 'vote', 'ensemble']
 
 # %% ../nbs/10_submission.ipynb #2639cdd4
+import json
 from collections import deque
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
@@ -21,13 +22,13 @@ from fastcore.basics import patch
 from skimage.measure import label
 from skimage.morphology import area_closing
 
-from .files import (SaltError, check_csv, check_inputs, check_new, check_path, check_range,
-    check_whole, new_file, new_folder, read_json, read_table, write_json, write_table)
+from .files import (SaltError, as_json, as_list, check_csv, check_inputs, check_new, check_path,
+    check_range, check_whole, new_file, new_folder, read_json, read_table, write_json, write_table)
 from .learner import SaltLearner, load_run, read_config, run_folders, unseen_tiles
 from .metrics import ExpectedCut, as_probs, best_cut, empty_score, tile_iou, tile_precision
 from .rle import check_names, rle_decode_batch, rle_encode, rle_encode_batch, save_masks
 from .tiles import Source, Survey, as_survey, read_image
-from .tta import (MAP_TYPES, Maps, _several, _tile_size, load_runs, make_views, open_maps,
+from .tta import (MAP_TYPES, Maps, _loaded, load_runs, make_views, open_maps,
     predict_section, predict_tiles, write_maps)
 from .uncertainty import Familiar, Review, doubt_table, expected_precision, fit_familiar, fit_review
 
@@ -58,8 +59,7 @@ def _check_cut(threshold, min_area, holes, size):
 # %% ../nbs/10_submission.ipynb #306db212
 def _is_salt(p, threshold):
     "Pixels (N,H,W) of `p` (N,1,H,W) that are above a threshold, or above one for each tile"
-    p = p[:,0]
-    return p > (threshold.levels(p)[:,None,None] if isinstance(threshold, ExpectedCut) else threshold)
+    return threshold.apply(p[:,0]) > 0 if isinstance(threshold, ExpectedCut) else p[:,0] > threshold
 
 # %% ../nbs/10_submission.ipynb #bafdbbcd
 def to_masks(
@@ -269,7 +269,7 @@ def _saved(run, learn, device):
 def note_doubts(
     folder, # Of a run, or of several
     maps, # `Maps` of held-out tiles
-    cut, # (threshold, min_area), as for `to_masks`
+    cut, # (threshold or `ExpectedCut`, smallest area), as for `to_masks`
     truth, # (N,H,W) their masks
     train # `Tiles` of the training
 ):
@@ -280,14 +280,22 @@ def note_doubts(
     fit_familiar(train[::-(-len(train)//4000)].images).save(Path(folder)/'familiar.json')
 
 # %% ../nbs/10_submission.ipynb #9ac18ea2
+def _check_kept(tta):
+    "Views that are kept beside a cut are such as a file can say"
+    make_views(tta)
+    try: json.dumps(tta, default=as_json)
+    except TypeError: raise SaltError('tta holds views that no file can say; give a name such as flip, '
+        'or a list of numbers') from None
+
 def tune_run(
     run, # The run's folder
     learn:SaltLearner|None=None, # Its learner, if it is at hand: its tiles need not be read again
-    tta:str='flip', # As for `TTAPredictor`
+    tta='flip', # As for `make_views`, but for views of your own
     device=None # None for a GPU if there is one
 )->dict: # threshold, min_area, score, tiles, and the score of `nothing`
     "Choose threshold and smallest area on the part that a run has held out"
     run = check_path('run', run)
+    _check_kept(tta)
     saved = _saved(run, learn, device)
     tiles = unseen_tiles(learn or saved, run)
     maps = predict_tiles(saved, tiles, tta)
@@ -300,8 +308,8 @@ def tune_run(
 # %% ../nbs/10_submission.ipynb #74943adf
 def _beside(paths, name):
     "The files `name` of runs or folders of runs; a folder's own goes before those of its runs"
-    paths, own = paths if isinstance(paths, (list, tuple)) else [paths], lambda p: check_path('run', p)/name
-    files = [f for p in paths for f in ([own(p)] if own(p).exists() else map(own, run_folders(p)))]
+    own = lambda p: check_path('run', p)/name
+    files = [f for p in as_list(paths) for f in ([own(p)] if own(p).exists() else map(own, run_folders(p)))]
     return [f for f in files if f.exists()]
 
 def find_cut(
@@ -318,6 +326,16 @@ def find_cut(
         sharpness, shift = np.transpose([[c['sharpness'], c['shift']] for c in cuts])
         return ExpectedCut(float(np.exp(np.log(sharpness).mean())), float(shift.mean())), 0
     return float(np.mean([c['threshold'] for c in cuts])), round(np.mean([c['min_area'] for c in cuts]))
+
+# %% ../nbs/10_submission.ipynb #f81fdfd0
+def find_views(
+    runs, # A run, a folder of runs, or a list of either
+    tta=None # As for `make_views`: the views that were asked for
+): # `tta`, or else the views that the cut of the runs was chosen with; 'flip' where cuts differ, or there is none
+    "Find the views that runs are to be predicted with"
+    if tta is not None: return tta
+    found = [read_json(f).get('tta', 'flip') for f in _beside(runs, 'cut.json')]
+    return found[0] if found and all(t == found[0] for t in found) else 'flip'
 
 # %% ../nbs/10_submission.ipynb #b743dd69
 def _pieces(learners, survey, tta, bs, progress=None, look=None):
@@ -375,7 +393,7 @@ def _check_outputs(out, masks, maps, overwrite, uncertainty=None):
 # %% ../nbs/10_submission.ipynb #16f9bdd0
 def _check_one_class(learners, out, threshold=None):
     "A submission is for one class, and so is a threshold"
-    black = np.zeros((1,*_tile_size(learners[0])), np.uint8)
+    black = np.zeros((1,*learners[0].tile_size), np.uint8)
     n = predict_tiles(learners, black, 'none').mean.shape[1]
     if out and n > 1: raise SaltError(f'the run has {n} classes, '
         'a submission and the list of doubts are for one; write masks instead (--masks DIR)')
@@ -386,7 +404,7 @@ def _check_one_class(learners, out, threshold=None):
 # %% ../nbs/10_submission.ipynb #69a439a2
 def _paths(runs):
     "The paths of runs; none where they are learners already"
-    given = _several(runs)
+    given = as_list(runs)
     if all(isinstance(r, SaltLearner) for r in given): return []
     odd = next((r for r in given if not isinstance(r, (str, Path))), None)
     if odd is None: return given
@@ -395,7 +413,7 @@ def _paths(runs):
 def _load(runs, device, out, threshold=None, min_area=None, loader=None, expected=True):
     "(learners, (threshold, min_area)): as given, else as found for the runs"
     paths = _paths(runs)
-    learners = (loader or load_runs)(paths, device) if paths else _several(runs)
+    learners = (loader or load_runs)(paths, device) if paths else _loaded(runs)
     _check_one_class(learners, out, threshold)
     found = find_cut(paths, expected and threshold is None)
     return learners, tuple(f if v is None else v for f, v in zip(found, (threshold, min_area)))
@@ -409,13 +427,6 @@ def _check_read(survey, paths, path, is_folder=False):
     around = [s.path for s in survey.sources.values() if s and s.path.resolve() in Path(path).resolve().parents]
     if around: raise SaltError(f'{path} lies in a folder of pictures, {around[0]}, '
         'and would be read along with them; name a folder elsewhere')
-
-# %% ../nbs/10_submission.ipynb #f81fdfd0
-def _views(paths, tta=None):
-    "The views that were asked for, or else those that the cut of the runs at `paths` was chosen with"
-    if tta is not None: return tta
-    found = {read_json(f).get('tta', 'flip') for f in _beside(paths, 'cut.json')}
-    return found.pop() if len(found) == 1 else 'flip'
 
 # %% ../nbs/10_submission.ipynb #772b4429
 def _map_type(name, tta, bs):
@@ -501,7 +512,7 @@ def predict_submission(
     threshold=None, # As for `to_masks`; None for what `tune_run` or a recipe found
     min_area:int|None=None, # As for `to_masks`; None likewise
     holes:int=0, # As for `to_masks`
-    tta:str|None=None, # As for `TTAPredictor`; None for what the cut was chosen with, or else 'flip'
+    tta:str|None=None, # As for `make_views`; None for what the cut was chosen with, or else 'flip'
     bs:int=32, # Tiles in a batch
     overwrite:bool=False, # Replace what is there
     progress=None, # Called with (done, all)
@@ -517,7 +528,7 @@ def predict_submission(
     _check_outputs(out, masks, maps, overwrite, uncertainty)
     if out or uncertainty: _check_blanks(survey.test_ids)
     if masks: check_names(survey.test_ids)
-    tta = _views(paths, tta)
+    tta = find_views(paths, tta)
     dtype = _map_type(maps_type, tta, bs)
     learners, cut = _load(runs, device, out or uncertainty, threshold, min_area, loader)
     _check_cut(*cut, holes, survey.size)
@@ -550,7 +561,7 @@ def predict_sections(
     threshold:float|None=None, # Probability above which a pixel is salt; None for what training found
     min_area:int|None=None, # Bodies of fewer pixels are dropped; None likewise
     overlap:float=.5, # As for `predict_section`
-    tta:str|None=None, # As for `predict_section`; None for what the cut was chosen with, or else 'flip'
+    tta:str|None=None, # As for `make_views`; None for what the cut was chosen with, or else 'flip'
     bs:int=32, # Windows in a batch
     device=None, # None for a GPU if there is one
     overwrite:bool=False, # Replace the folder
@@ -560,7 +571,7 @@ def predict_sections(
     paths, bs = _paths(runs), check_whole('bs', bs, 1, 4096)
     check_inputs([*files, *paths], out)
     names, (learners, cut) = _section_names(files), _load(runs, device, None, threshold, min_area, expected=False)
-    tta = _views(paths, tta)
+    tta = find_views(paths, tta)
     for file in names.values(): read_image(file) # the last one may be damaged, and would be found after hours
     with new_folder(out, overwrite, ('.png', '.npy')) as d:
         for k, (name, file) in enumerate(names.items()):
@@ -634,7 +645,7 @@ def ensemble(
     survey=None, # For runs: the `Survey` whose unlabelled tiles to predict, or its path
     out=None, # For submissions: the CSV to write
     shape=(101,101), # For submissions: (height, width) of the tiles
-    tta:str='flip', # For runs: as for `TTAPredictor`
+    tta:str='flip', # For runs: as for `make_views`
     bs:int=32, # For runs: tiles in a batch
     device=None, # For runs: None for a GPU if there is one
     overwrite:bool=False # For submissions: replace a file that is there

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['silent', 'shortest_time', 'autocast', 'bf16_slow', 'fastest_precision', 'CPUAutocast', 'GPUAutocast', 'precision_cbs',
-           'EMA', 'LossProgress', 'class_shares', 'DeepSupervision', 'part_of', 'find_cb', 'pack_state', 'same_state',
+           'EMA', 'LossProgress', 'class_shares', 'find_cb', 'DeepSupervision', 'part_of', 'pack_state', 'same_state',
            'unpack_state', 'state_kept', 'evaluating', 'write_state', 'read_numbers', 'read_state', 'Plan',
            'plan_steps', 'plan_minutes', 'replan', 'PlanClock', 'EpochStop', 'cosine_cycles', 'schedule']
 
@@ -295,6 +295,14 @@ def _deep_loss(given, masks, weights, mode='reflect'):
         total = total + weights['maps']/len(maps)*(each*some).sum()/some.sum().clamp(min=1)
     return total
 
+# %% ../nbs/07a_training.ipynb #898420b1
+def find_cb(
+    learn, # A learner
+    kind:type # Class of the callback
+)->Callback|None: # None if it has none
+    "The first callback of a kind that a learner has"
+    return next((c for c in learn.cbs if isinstance(c, kind)), None)
+
 # %% ../nbs/07a_training.ipynb #81b37d97
 class DeepSupervision(Callback):
     "Add the loss of a net's `DeepHeads` to that of the net, while it is trained"
@@ -305,7 +313,7 @@ class DeepSupervision(Callback):
         self.weights = dict(maps=check_range('maps', maps, 0, 100), presence=check_range('presence', presence, 0, 100))
 
     def before_fit(self):
-        mix = next((c for c in self.learn.cbs if isinstance(c, MixHandler)), None)
+        mix = find_cb(self.learn, MixHandler)
         if mix: raise SaltError(f'{type(mix).__name__} blends tiles, of which deep heads know nothing; '
             'leave one of the two out')
 
@@ -338,7 +346,7 @@ def _unpack_opt(opt, tensors, groups):
     "Give an optimiser its state back, each tensor in the memory order of its weight"
     state = {}
     for name, v in tensors.items():
-        _, i, k = name.split('.', 2)
+        i, k = name.split('.', 1)
         state.setdefault(int(i), {})[k] = v
     if isinstance(opt, Optimizer):
         plain = lambda s: {k: v.item() if v.ndim == 0 else v for k, v in s.items()}
@@ -357,14 +365,6 @@ def part_of(
 )->dict: # name without the prefix -> tensor
     "The tensors whose names begin with `prefix`"
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-# %% ../nbs/07a_training.ipynb #898420b1
-def find_cb(
-    learn, # A learner
-    kind:type # Class of the callback
-)->Callback: # Or None
-    "The first callback of a kind that a learner has"
-    return next((c for c in learn.cbs if isinstance(c, kind)), None)
 
 # %% ../nbs/07a_training.ipynb #d4d014c1
 def _scale(learn):
@@ -402,7 +402,7 @@ def unpack_state(
     numbers:dict # From `pack_state`
 ):
     "Give a learner its state back"
-    if any(isinstance(c, ChannelsLast) for c in learn.cbs): learn.model.to(memory_format=torch.channels_last)
+    if find_cb(learn, ChannelsLast): learn.model.to(memory_format=torch.channels_last)
     weights, own = part_of(tensors, 'net.'), learn.model.state_dict()
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in own.items()}:
         raise ValueError('the state is that of another net')
@@ -415,8 +415,7 @@ def unpack_state(
     if half and 'scale' in numbers: half.scale = numbers['scale']
     if numbers['groups']:
         if not learn.opt: learn.create_opt()
-        opt = {k: v for k, v in tensors.items() if k.startswith('opt.')}
-        _unpack_opt(learn.opt, opt, numbers['groups'])
+        _unpack_opt(learn.opt, part_of(tensors, 'opt.'), numbers['groups'])
     learn.dls.train.position = numbers['position']
     torch.set_rng_state(tensors['rng'].cpu())
 

@@ -17,14 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from fastcore.foundation import L
 from torch import nn
 
 from .augment import FarView, View, bare_net, crop_to, pad_to_multiple
-from .data import SaltDataLoaders, to_input
-from salt_identification.files import (SaltError, check_range, check_room, check_whole, new_folder, read_json,
-    write_json)
-from .learner import SaltLearner, load_run, read_config, run_folders
+from .data import to_input
+from .files import (SaltError, as_list, check_range, check_room,
+    check_whole, new_folder, read_json, write_json)
+from .learner import SaltLearner, load_run, run_folders
 from .losses import to_probs
 from .tiles import Tiles, as_survey, check_bytes
 from .training import evaluating
@@ -79,15 +78,10 @@ def _net(net):
     return net, partial(_ask, net)
 
 # %% ../nbs/09_tta.ipynb #34fa7086
-def _several(nets):
-    "A list of one net or learner, or of several; or of paths"
-    nets = list(nets) if isinstance(nets, (list, tuple, L)) else [nets]
-    if not nets: raise SaltError('no net to predict with; name one at least')
-    return nets
-
 def _loaded(nets):
     "A list of one net or learner, or of several, none of them a mere path"
-    nets = _several(nets)
+    nets = as_list(nets)
+    if not nets: raise SaltError('no net to predict with; name one at least')
     path = next((n for n in nets if isinstance(n, (str, os.PathLike))), None)
     if path is None: return nets
     raise SaltError(f"{path} is a path, expected a learner; load_run('{path}') opens it")
@@ -198,12 +192,6 @@ def _windows(section, tile, overlap):
     rows, cols = (_starts(a, b, check_range('overlap', overlap, 0, .9)) for a, b in zip(section.shape, size))
     return size, [(r, c) for r in rows for c in cols]
 
-# %% ../nbs/09_tta.ipynb #c44d4317
-def _tile_size(learn):
-    "(height, width) of the tiles that a learner was trained on"
-    if isinstance(learn._dls, SaltDataLoaders): return learn._dls.train_tiles.size
-    return tuple(read_config(learn.path)['size'])
-
 # %% ../nbs/09_tta.ipynb #ed1d580b
 def predict_section(
     learn, # A `SaltLearner`, or a list of them
@@ -216,7 +204,7 @@ def predict_section(
     "Predict a section of any size through windows that overlap"
     section, bs = np.asarray(section), check_whole('bs', bs, 1, 4096)
     tile = (tile, tile) if tile and np.ndim(tile) == 0 else tile
-    size, places = _windows(section, tile or _tile_size(_learners(learn)[0]), overlap)
+    size, places = _windows(section, tile or _learners(learn)[0].tile_size, overlap)
     taper, total, weight = _taper(size), 0., torch.zeros(section.shape)
     for i in range(0, len(places), bs):
         at = [np.s_[r:r+size[0], c:c+size[1]] for r, c in places[i:i+bs]]
@@ -316,5 +304,4 @@ def load_runs(
     device=None # None for a GPU if there is one
 )->list: # Learners
     "Load the runs at `paths` for prediction"
-    paths = paths if isinstance(paths, (list, tuple, L)) else [paths]
-    return [load_run(r, device=device) for p in paths for r in run_folders(p)]
+    return [load_run(r, device=device) for p in as_list(paths) for r in run_folders(p)]

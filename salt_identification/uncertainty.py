@@ -101,11 +101,11 @@ def _expected(p, m, us):
 
 def expected_precision(
     probs, # (N,H,W) probabilities, calibrated if they can be
-    masks, # (N,H,W) decided masks
+    preds, # (N,H,W) decided masks
     levels:int=50 # Levels to average over
 )->np.ndarray: # (N,) 0 to 1
     "Say what each mask will score if the net is right about its own doubts"
-    (p, m), n = _checked(probs, masks), check_whole('levels', levels, 1, 1000)
+    (p, m), n = _checked(probs, preds), check_whole('levels', levels, 1, 1000)
     us = np.float32((np.arange(n) + .5)/n)
     return np.concatenate([_expected(p[i:i+64], m[i:i+64], us) for i in range(0, len(p), 64)])
 
@@ -115,7 +115,7 @@ def caught(
     lost, # (N,) 1 minus the score of each tile
     share:float=.1 # Of the tiles that a person looks at
 )->float: # 0 to 1; by chance it is `share`
-    "Of all that is lost, the part that lies in the most doubtful share of the tiles"
+    "Of all that is lost, the part in the most doubtful share of the tiles (recall of lost points at a review budget)"
     doubt, lost = np.asarray(doubt, float), np.asarray(lost, float)
     if doubt.shape != lost.shape:
         raise SaltError(f'doubt has shape {doubt.shape}, lost {lost.shape}; pass one number a tile')
@@ -132,10 +132,10 @@ def _rim(m):
 # %% ../nbs/09a_uncertainty.ipynb #de932230
 def doubt_features(
     probs, # (N,H,W) probabilities, calibrated
-    masks # (N,H,W) decided masks
+    preds # (N,H,W) decided masks
 )->np.ndarray: # (N,12)
     "Sum up what speaks for and against each mask"
-    p, m = _checked(probs, masks)
+    p, m = _checked(probs, preds)
     flat, area = p.reshape(len(p), -1), m.mean((1,2))
     score, soft, between = expected_precision(p, m), flat.mean(1), ((flat > .2) & (flat < .8)).mean(1)
     k = max(1, flat.shape[1]//100)
@@ -155,7 +155,7 @@ class _Saved:
 
 @dataclass
 class Review(_Saved):
-    "A regression from `doubt_features` to what a tile loses, and the temperature to calibrate with"
+    "A regression from `doubt_features` to what a tile loses (ridge regression), and a temperature"
     temperature:float # As in `calibrate`
     mean:list # Of each feature
     spread:list # Of each feature
@@ -170,21 +170,21 @@ def _standard(x, mean, spread):
 @patch
 def doubt(self:Review,
     probs, # (N,H,W) probabilities, as the net says them
-    masks # (N,H,W) what was decided
+    preds # (N,H,W) what was decided
 )->np.ndarray: # (N,) 0 to 1: what each tile will probably lose
     "Say how doubtful each mask is"
-    x = doubt_features(calibrate(probs, self.temperature), masks)
+    x = doubt_features(calibrate(probs, self.temperature), preds)
     return np.clip(_standard(x, np.array(self.mean), np.array(self.spread))@np.array(self.weights), 0, 1)
 
 # %% ../nbs/09a_uncertainty.ipynb #96ef9aa8
 def fit_review(
     probs, # (N,H,W) probabilities of held-out tiles, as the net says them
-    masks, # (N,H,W) what was decided
+    preds, # (N,H,W) what was decided
     truth, # (N,H,W) what is
     ridge:float=10. # Strength of the pull towards 0
 )->Review: # To be saved as JSON
     "Learn from held-out tiles where a net goes wrong"
-    (_, m), (p, y) = _checked(probs, masks), _checked(probs, truth)
+    (_, m), (p, y) = _checked(probs, preds), _checked(probs, truth)
     T = fit_temperature(p, y)
     x, lost = doubt_features(calibrate(p, T), m), 1 - tile_precision(m, y)
     mean, spread = x.mean(0), x.std(0) + 1e-6
@@ -215,7 +215,7 @@ def image_features(
 # %% ../nbs/09a_uncertainty.ipynb #389710a7
 @dataclass
 class Familiar(_Saved):
-    "What training tiles look like"
+    "What training tiles look like (out of distribution, by Mahalanobis distance)"
     centre:list # Median of each of `image_features`
     inverse:list # Inverse of their covariance
     limit:float # Distance that 997 of 1,000 training tiles keep within
