@@ -32,6 +32,7 @@ from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
 from .tiles import _positions, as_survey
 from .tta import make_views, open_maps, predict_tiles, write_maps
+from .uncertainty import Review
 from .unet import Unet, guess_encoder, make_encoder
 try: import tomllib
 except ImportError: import tomli as tomllib
@@ -368,17 +369,25 @@ def averaging_gain(
     return (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1))
 
 # %% ../nbs/10a_recipes.ipynb #7dcca46c
-def _gain(survey, runs, cut, tta, device, piece=64):
-    "What the mean of all runs gains on some of the unlabelled tiles, looked at in pieces"
-    if len(runs) < 3 or not survey.test_ids: return 0.
+def _more_doubt(review, maps, to_masks):
+    "How much more doubtful `review` finds the mean of `maps` than each of them"
+    doubt = lambda p: review.doubt(p, to_masks(p)).mean()
+    return doubt(np.clip(sum(maps)/len(maps), 0, 1)) - np.mean([doubt(p) for p in maps])
+
+def _averaging(survey, runs, cut, tta, device, review=None, piece=64):
+    "(gain, more doubt) of the mean of all runs on some of the unlabelled tiles, looked at in pieces"
+    if len(runs) < 3 or not survey.test_ids: return 0., 0.
     n = len(survey.test)
     some = survey.test[np.sort(np.random.default_rng(0).choice(n, min(n, _SOME), replace=False))]
     learners = [load_run(r, device=device) for r in runs]
     expected = None if cut.sharpness is None else ExpectedCut(cut.sharpness, cut.shift)
     to_masks = lambda p: expected.apply(p[:,0]) if expected else p.argmax(1)
+    def look(tiles):
+        maps = [predict_tiles(l, tiles, tta, 64).mean.numpy() for l in learners]
+        return averaging_gain(maps, to_masks), _more_doubt(review, maps, to_masks) if review else 0.
     pieces = [some[i:i+piece] for i in range(0, len(some), piece)]
-    gains = [averaging_gain([predict_tiles(l, p, tta, 64).mean.numpy() for l in learners], to_masks) for p in pieces]
-    return max(0., float(np.average(gains, weights=[len(p) for p in pieces])))
+    gain, more = np.average([look(p) for p in pieces], axis=0, weights=[len(p) for p in pieces])
+    return max(0., float(gain)), float(more)
 
 def _with_gain(found, gain):
     "The estimate with what averaging gains"
@@ -459,7 +468,10 @@ def _estimate(survey, out, maps, runs, tta, device):
     cut = {k: getattr(found, k) for k in ('threshold', 'min_area', 'sharpness', 'shift', 'score', 'tiles')}
     write_json(out/'cut.json', {k: v for k, v in cut.items() if v is not None} | dict(tta=tta), overwrite=True)
     note_doubts(out, maps, find_cut(out), survey.train.masks[where], survey.train)
-    found = _with_gain(found, _gain(survey, runs, found, tta, device))
+    review = Review.load(out/'review.json') if maps.mean.shape[1] == 1 else None
+    gain, more = _averaging(survey, runs, found, tta, device, review)
+    if review: replace(review, weights=[review.weights[0] - more - gain, *review.weights[1:]]).save(out/'review.json')
+    found = _with_gain(found, gain)
     write_json(out/'estimate.json', asdict(found), overwrite=True)
     return found
 
