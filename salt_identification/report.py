@@ -313,7 +313,7 @@ def _plot_cuts(seen):
 # %% ../nbs/10b_report.ipynb #6f4becc5
 def _doubts(seen):
     "Reliability, and what looking at doubtful tiles would catch"
-    p, y, (doubt, after, T), lost = seen.probs[:,0], seen.tiles.masks, seen.doubts, 1 - seen.scores
+    p, y, (doubt, after, T), lost = calibrate(seen.probs, 1.), seen.tiles.masks, seen.doubts, 1 - seen.scores
     few = '' if .06 < min(T) and max(T) < 19 else ' A temperature is at its limit: there is too little to fit it on.'
     yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that are salt with 70 %, 70 % should be salt. '
         f'Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
