@@ -1101,6 +1101,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'salt_identification/recipes.py'),
                                              'salt_identification.recipes._load_toml': ( 'recipes.html#_load_toml',
                                                                                          'salt_identification/recipes.py'),
+                                             'salt_identification.recipes._meant_for': ( 'recipes.html#_meant_for',
+                                                                                         'salt_identification/recipes.py'),
                                              'salt_identification.recipes._more_doubt': ( 'recipes.html#_more_doubt',
                                                                                           'salt_identification/recipes.py'),
                                              'salt_identification.recipes._odd': ('recipes.html#_odd', 'salt_identification/recipes.py'),

@@ -23,6 +23,7 @@ from salt_identification.learner import (list_runs, load_run, plot_history, read
 from salt_identification.metrics import (best_cut, empty_score, paired_difference, real_groups, score_interval,
     tile_iou, tile_precision)
 from .neighbours import survey_groups
+from .recipes import _meant_for
 from .submission import _views, find_cut, to_masks
 from .tiles import Tiles, _positions, show_tiles
 from .tta import open_maps, predict_tiles
@@ -245,7 +246,8 @@ def _estimated(e):
     gain = gain.format(e['gain']) if e.get('gain') else ''
     return (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if '
         f'{e["graded"]} tiles are graded (95 %). Measured on {e["tiles"]} tiles, each by a net that had not seen it, '
-        f'with a cut that was chosen on others.{_KIN if e.get("one_group") else ""}{gain}')
+        f'with a cut that was chosen on others.{_KIN if e.get("one_group") else ""}{gain} '
+        f'It is {_meant_for(e.get("grouped", True), e.get("touching", 0))}.')
 
 def _outcome(run, seen):
     "The score in a sentence"
