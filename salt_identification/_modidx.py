@@ -1205,6 +1205,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                             'salt_identification.report._thing': ('report.html#_thing', 'salt_identification/report.py'),
                                             'salt_identification.report._tile_pictures': ( 'report.html#_tile_pictures',
                                                                                            'salt_identification/report.py'),
+                                            'salt_identification.report._unlike': ('report.html#_unlike', 'salt_identification/report.py'),
                                             'salt_identification.report.by_class': ( 'report.html#by_class',
                                                                                      'salt_identification/report.py'),
                                             'salt_identification.report.by_coverage': ( 'report.html#by_coverage',

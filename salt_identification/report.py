@@ -20,8 +20,8 @@ from fastcore.basics import patch
 from .files import SaltError, check_path, new_file, read_json
 from salt_identification.learner import (list_runs, load_run, plot_history, read_config, run_folders, survey_of,
     unseen_tiles)
-from salt_identification.metrics import (best_cut, empty_score, paired_difference, real_groups, score_interval,
-    tile_iou, tile_precision)
+from .metrics import (ExpectedCut, best_cut, empty_score, paired_difference, real_groups,
+    score_interval, tile_iou, tile_precision)
 from .neighbours import survey_groups
 from .recipes import _meant_for
 from .submission import _views, find_cut, to_masks
@@ -405,12 +405,13 @@ class Comparison:
     high:float # Upper end
     scores:tuple # (first, second)
     tiles:pd.DataFrame # One line a tile: id, coverage, first, second, difference; what got worse comes first
+    unlike:str='' # How each was judged, if not in the same way
 
     def __repr__(self):
         better, worse = ((self.tiles.difference*s > 0).sum() for s in (1, -1))
         return (f'{self.scores[0]:.4f} -> {self.scores[1]:.4f}, difference {self.difference:+.4f}, '
             f'between {self.low:+.4f} and {self.high:+.4f} (95 %), '
-            f'on {len(self.tiles)} tiles: {better} better, {worse} worse')
+            f'on {len(self.tiles)} tiles: {better} better, {worse} worse{self.unlike}')
 
 # %% ../nbs/10b_report.ipynb #2d37181a
 def _paired(a, b):
@@ -421,6 +422,12 @@ def _paired(a, b):
     return [_positions(s.tiles.ids, [i for i in a.tiles.ids if i in shared]) for s in (a, b)]
 
 # %% ../nbs/10b_report.ipynb #385812ea
+def _unlike(*judged):
+    "How two runs were judged, in words, or nothing if in the same way; `judged` are (cut, weights that were kept)"
+    cut = lambda c: 'a level for each tile' if isinstance(c[0], ExpectedCut) else 'one threshold'
+    first, second = (f'its {keep} epoch and {cut(c)}' for c, keep in judged)
+    return '' if first == second else f'; judged in different ways, the first by {first}, the second by {second}'
+
 def compare_runs(
     a, # The folder of the first run, of several, or of a recipe
     b, # The second
@@ -441,6 +448,8 @@ def compare_runs(
             'has the survey changed, or are there several classes in one?')
     ids, x, y = [first.tiles.ids[k] for k in i], first.scores[i], second.scores[j]
     t = pd.DataFrame(dict(id=ids, coverage=first.tiles.coverage[i], first=x, second=y, difference=y - x))
-    mean, low, high = paired_difference(y, x, first._own_groups(i))
+    groups = second._own_groups(j) if first.groups is None else first._own_groups(i)
+    mean, low, high = paired_difference(y, x, groups)
     return Comparison(mean, low, high, (float(x.mean()), float(y.mean())),
-        t.sort_values('difference', kind='stable').reset_index(drop=True))
+        t.sort_values('difference', kind='stable').reset_index(drop=True),
+        _unlike(*((s.cut, c['train'].get('keep', 'best')) for s, c in zip((first, second), configs))))
