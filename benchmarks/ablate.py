@@ -15,7 +15,8 @@ seed 0 for every seed, so that two seeds differ by the training alone: give it a
 says in `note` what was left out and which folds it had: `load_run` alone would hold out other tiles than the run did.
 
 Runs are judged by the mask that is expected to score best (`ExpectedCut(1, 0)`), so that nothing is chosen; judged.json and the
-table of runs say it (`judge`). A run that was judged in another way is judged again, not trained again.
+table of runs say it (`judge`). A run that was judged in another way is judged again, not trained again. What the recipes' own cut scores, whose sharpness
+and shift are chosen on other held-out tiles, is noted beside it (`recipe`, `recipe_cut`; runs judged before 2026-11-28 lack it).
 
 `--write` puts the table into `benchmarks/ABLATIONS.md`, with a chart.
 """
@@ -29,7 +30,7 @@ from salt_identification import data
 from salt_identification.neighbours import survey_groups
 from salt_identification.files import new_file, read_json, write_json
 from salt_identification.learner import load_run, resume_run, salt_learner, train_run, unseen_tiles
-from salt_identification.metrics import ExpectedCut, paired_difference, tile_precision
+from salt_identification.metrics import ExpectedCut, cross_cut, paired_difference, tile_precision
 from salt_identification.tiles import Survey
 from salt_identification.training import read_numbers
 from salt_identification.tta import predict_tiles
@@ -68,7 +69,8 @@ def changes(base):
         'presence loss': dict(loss=f'bce+0.1*presence>{later}+0.1*presence@{at}'),
         'coordinate channels': dict(coords=True), 'MixUp': dict(cbs=[MixUp(.4)]),
         'weight decay .1': dict(wd=.1), 'weight decay 0': dict(wd=0.), 'no EMA': dict(ema=0.),
-        'EMA .998': dict(ema=.998), 'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
+        'slower EMA': dict(ema=.998), # which an average reaches after 4,490 steps, being min(ema, (1+n)/(10+n)) after n
+        'rate halved': dict(lr=1e-3), 'rate doubled': dict(lr=4e-3),
         'three cosine cycles': dict(cycles=3), 'encoder at full rate': dict(encoder_rate=1.),
         'encoder at a tenth': dict(encoder_rate=.1), 'batch 16': dict(bs=16), 'batch 64': dict(bs=64)}
 
@@ -116,14 +118,15 @@ def only(survey, places):
     return some
 
 def judge(run, survey):
-    "Held-out tiles of a run: ids, groups, score of each (flip TTA, the mask that is expected to score best), and without TTA at .5"
+    "Held-out tiles of a run: ids, groups, score of each (flip TTA, the mask that is expected to score best), without TTA at .5, and with flip TTA as a recipe cuts"
     learn = load_run(run, survey)
     tiles = unseen_tiles(learn, run)
     maps, plain = (predict_tiles(learn, tiles, tta, 64).mean[:,0].numpy() for tta in ('flip', 'none'))
     place = {i: k for k, i in enumerate(survey.train.ids)}
     groups = survey_groups(survey)[[place[i] for i in tiles.ids]]
     best, plain = (tile_precision(m > 0, tiles.masks > 0) for m in (ExpectedCut(1., 0.).apply(maps), plain > .5))
-    return list(tiles.ids), groups.tolist(), best, plain
+    recipe = cross_cut(maps, tiles.masks > 0, groups, min(5, len(np.unique(groups))), expected=True).precision
+    return list(tiles.ids), groups.tolist(), best, plain, recipe
 
 def folder_of(out, track, name, seed):
     "The folder of a run, whatever signs its name has"
@@ -155,15 +158,16 @@ def one(survey, out, track, name, args, seed, length, csv_path, remark=None):
     again = ', judged again' if before else ''
     print(f'{datetime.datetime.now():%H:%M} {track}: {name}, seed {seed}{again}', flush=True)
     config = finish(run, survey, seed, length, args, remark)
-    ids, groups, best, plain = judge(run, survey)
+    ids, groups, best, plain, recipe = judge(run, survey)
     assert not before or before['ids'] == ids, f'{run} held out other tiles when it was judged before; use the arguments of that time (--same-folds?)'
     done = read_numbers(run/'last.safetensors') # as carried out, which a run of minutes may not have planned at first
     steps, minutes = done['plan']['ends'][-1], f'{done["spent"]/60:.1f}'
     note(dict(date=f'{datetime.date.today()}', machine=machine.name(), track=track, ingredient=name,
         seed=seed, steps=steps, minutes=minutes, settings=said(args), precision=config['precision'],
-        tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}', judge=JUDGE), csv_path)
+        tiles=len(ids), single=f'{plain.mean():.4f}', flip_and_cut=f'{best.mean():.4f}', judge=JUDGE,
+        recipe_cut=f'{recipe.mean():.4f}'), csv_path)
     write_json(run/'judged.json', dict(track=track, name=name, seed=seed, judge=JUDGE, ids=ids, groups=groups,
-        cut=best.tolist(), plain=plain.tolist()), overwrite=True)
+        cut=best.tolist(), plain=plain.tolist(), recipe=recipe.tolist()), overwrite=True)
 
 def compared(out, track):
     "(scores of the base by seed, [(name, difference, low, high, seeds)], the best first), paired by tile, neighbours together; runs that were judged otherwise are left out"
@@ -210,13 +214,15 @@ def write(out, track, how, path=HERE/'ABLATIONS.md', images=HERE.parent/'docs'/'
     else: sections[old] = re.sub(r'Base \([^\n]*\n\n(\|[^\n]*\n?)+', lambda m: table(out, track), sections[old], count=1)
     with new_file(path, overwrite=True) as f: f.write_text('\n## '.join([head, *sections]), encoding='utf-8')
 
-def same_base(out, track):
-    "A folder is for one base: runs of another would be compared with it"
-    noted = out/f'base_{track}.json'
-    if noted.exists() and json.loads(noted.read_text(encoding='utf-8')) != json.loads(json.dumps(BASES[track])):
-        raise SystemExit(f'{out} was begun with another base, {noted.read_text(encoding="utf-8")}; '
-            'give the same --with, or an --out of its own')
-    noted.write_text(json.dumps(BASES[track]), encoding='utf-8')
+def same_base(out, track, given={}):
+    "A folder is for one base: runs of another, or from other weights (`given`), would be compared with it; older notes lack the weights"
+    noted, base = out/f'base_{track}.json', json.loads(json.dumps(given | BASES[track]))
+    if 'weights' in base: base['weights'] = Path(base['weights']).name
+    was = json.loads(noted.read_text(encoding='utf-8')) if noted.exists() else base
+    if was != {k: v for k, v in base.items() if k in was or k not in given}:
+        raise SystemExit(f'{out} was begun with another base, {json.dumps(was)}; '
+            'give the same --with and --weights, or an --out of its own')
+    noted.write_text(json.dumps(base), encoding='utf-8')
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -243,7 +249,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     given = dict(weights=o.weights, net=guess_encoder(o.weights)) if o.weights else {}
     BASES[track] = BASES[track] | o.more
-    same_base(out, track)
+    same_base(out, track, given)
     some = variants(track,
         o.others) | {'doubtful labels left out': BASES[track] | dict(leave_out=doubtful(small.train))}
     wanted = {n: a for n, a in some.items() if not o.only or n in o.only or n == 'base'}

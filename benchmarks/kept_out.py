@@ -59,7 +59,7 @@ def grade(out, run):
     score = score_masks(ids, np.stack([preds[place[i]] for i in ids]), np.stack([masks[i] for i in ids]))
     lost = 1 - score.tiles['score'].to_numpy()
     doubt = pd.read_csv(run/'uncertainty.csv').set_index('id').loc[ids, 'doubt'].to_numpy()
-    print(f'{score}\nstandard error {lost.std()/len(ids)**.5:.4f}; '
+    print(f'{score}\nstandard error {lost.std()/len(ids)**.5:.4f} (tiles taken as independent); '
         f'the most doubtful tenth catches {caught(doubt, lost):.3f}, at best {caught(lost, lost):.3f}')
     print('its own estimate:', json.loads((run/'estimate.json').read_text()))
 

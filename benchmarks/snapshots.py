@@ -2,7 +2,8 @@
 
     python benchmarks/snapshots.py DATA RUN [BASE] [--kept-out]
 
-RUN was trained with `cycles` (`saltid train DATA --cycles 3 --out RUN`), BASE for as many steps in one cycle, with the same tiles held out. Those tiles
+RUN was trained with `cycles` (`saltid train DATA --cycles 3 --out RUN`), BASE for as many steps in one cycle, with the same tiles held out; of BASE it is
+the net at the end, as the snapshots are of the ends, and not that of its best epoch. Those tiles
 are asked in two views (flips), and the mask counts that is expected to score best (`ExpectedCut(1, 0)`), so nothing is chosen. Averaged weights (a "soup", or SWA with
 one place a cycle) get new means and variances for their BatchNorms from one pass over the tiles that were learned from. Differences are to BASE, or else to the last
 snapshot, tile by tile, neighbours drawn together. Runs of `ablate.py` have held out tiles of a smaller survey: write `--kept-out` for those.
@@ -43,7 +44,7 @@ def compared(run, base, survey):
     score = lambda l: tile_precision(ExpectedCut(1.,
         0.).apply(predict_tiles(l, tiles, 'flip', 64).mean[:,0].numpy()) > 0, tiles.masks > 0)
     found = {f'snapshot {k}': score(l) for k, l in zip(numbers, learners)}
-    start = score(load_run(base, survey)) if base else found[f'snapshot {numbers[-1]}']
+    start = score(load_run(base, survey, state='last')) if base else found[f'snapshot {numbers[-1]}']
     if base: assert list(unseen_tiles(load_run(base, survey),
         base).ids) == list(tiles.ids), f'{base} has held out other tiles than {run}'
     found |= {f'maps of {n} averaged': score(learners[-n:]) for n in range(2, len(numbers) + 1)}

@@ -4,7 +4,7 @@
 
 Each run is asked about the tiles that it has held out: as they are (with their mirror images, as always), and from each of the views below;
 then both together. The mask counts that is expected to score best (`ExpectedCut(1, 0)`), so nothing is chosen. Written is the score of the flips, what they
-gain over the tile alone, and what each view brings alone and beside them, tile by tile, with the 95 % interval of the second; for all runs together the mean gain.
+gain over the tile alone, and what each view brings alone and beside them, tile by tile, with the 95 % interval of the second, neighbours drawn together; for all runs together the mean gain.
 Runs of `ablate.py` have held out tiles of a smaller survey: write `--kept-out` for those.
 """
 import argparse
@@ -16,6 +16,7 @@ import torch
 from salt_identification.augment import FarView, View, _affine, _read, crop_to, pad_to, resize_to
 from salt_identification.learner import load_run, unseen_tiles
 from salt_identification.metrics import ExpectedCut, paired_difference, tile_precision
+from salt_identification.neighbours import survey_groups
 from salt_identification.tiles import Survey
 from salt_identification.tta import predict_tiles
 
@@ -59,16 +60,18 @@ VIEWS = {f'a step back, to {s}': lambda k, s=s: FarView(k, s) for s in (.97, .94
 
 def gains(run, survey, views):
     "(score of the flips, what they gain over the tile alone, view -> (gain alone, gain beside the flips, its interval)) of one run on its held-out tiles"
-    learn = load_run(run, survey)
+    learn = load_run(run, survey, state='last') # the best epoch was chosen on these tiles
     tiles = unseen_tiles(learn, run)
+    place = {i: k for k, i in enumerate(survey.train.ids)}
+    groups = survey_groups(survey)[[place[i] for i in tiles.ids]]
     ask = lambda v, n=2: predict_tiles(learn, tiles, [v(k) for k in range(n)], 64).mean[:,0].numpy()
     score = lambda m: tile_precision(ExpectedCut(1., 0.).apply(m) > 0, tiles.masks > 0)
     flips = ask(View)
     base, out = score(flips), {}
-    mirror = paired_difference(base, score(ask(View, 1)))
+    mirror = paired_difference(base, score(ask(View, 1)), groups)
     for name, v in views.items():
         maps = ask(v)
-        out[name] = ((score(maps) - base).mean(), *paired_difference(score((maps + flips)/2), base))
+        out[name] = ((score(maps) - base).mean(), *paired_difference(score((maps + flips)/2), base, groups))
     return base.mean(), mirror, out
 
 def main():

@@ -575,11 +575,22 @@ def write_last(self:RunSaver,
     write_state(self.run_path/'last.safetensors', tensors, numbers | dict(finished=finished))
     self.saved = time.monotonic()
 
+# %% ../nbs/08_learner.ipynb #a2f8ac85
+@patch
+def _snapshot(self:RunSaver):
+    "Keep the weights if this step has ended a cycle"
+    if self.cycles < 2: return
+    plan, step = self.clock.plan, self.clock.position
+    before, now = (math.floor(plan.progress(s)*self.cycles + 1e-9) for s in (step - 1, step))
+    if now > before: write_state(self.run_path/'snapshots'/f'{now}.safetensors', averaged(self.learn), dict(step=step))
+
 # %% ../nbs/08_learner.ipynb #dd9393bf
 @patch
 def after_batch(self:RunSaver):
-    "Save the state once a minute"
-    if self.training and time.monotonic() - self.saved > self.every: self.write_last()
+    "Keep the weights at the end of a cycle, and save the state once a minute"
+    if not self.training: return
+    self._snapshot()
+    if time.monotonic() - self.saved > self.every: self.write_last()
 
 # %% ../nbs/08_learner.ipynb #7cc7114e
 def _scores(recorder):
@@ -627,16 +638,6 @@ def _keep_best(self:RunSaver, row):
         write_state(self.run_path/'model.safetensors', averaged(self.learn), numbers)
     self.rows.append(row)
 
-# %% ../nbs/08_learner.ipynb #a2f8ac85
-@patch
-def _snapshot(self:RunSaver):
-    "Keep the weights at the end of a cycle"
-    plan, k = self.clock.plan, self.clock.first_epoch + self.epoch
-    cycle = lambda step: math.floor(plan.progress(step)*self.cycles + 1e-9)
-    before, now = cycle(plan.ends[k-1] if k else 0), cycle(self.clock.position)
-    if self.cycles < 2 or now == before: return
-    write_state(self.run_path/'snapshots'/f'{now}.safetensors', averaged(self.learn), dict(epoch=len(self.rows)))
-
 # %% ../nbs/08_learner.ipynb #acdc8eaf
 @patch
 def write_history(self:RunSaver):
@@ -649,7 +650,6 @@ def after_epoch(self:RunSaver):
     row = self._row()
     self._check_loss(row)
     self._keep_best(row)
-    self._snapshot()
     self.write_history()
     self.write_last()
 

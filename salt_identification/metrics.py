@@ -20,6 +20,7 @@ from fastai.learner import Metric
 from fastai.torch_core import to_detach
 from fastcore.basics import patch
 from scipy.ndimage import uniform_filter
+from scipy.special import ndtri, stdtrit
 
 from .files import SaltError, check_range, check_whole
 
@@ -533,8 +534,9 @@ def _interval(x, groups, graded, level, n, seed):
     k = len(np.unique(groups))
     if k < 2: raise SaltError(f'the {len(x)} tiles are {k} group; an interval needs at least 2 groups, better 20')
     more = 0 if graded is None else len(x)/check_range('graded', graded, 1, math.inf)
-    off = np.quantile(_drawn_means(x, groups, n, seed) - x.mean(), [(1-level)/2, (1+level)/2])
-    return x.mean() + off*(k/(k-1)*(1 + more))**.5
+    ends = (1-level)/2, (1+level)/2
+    few = stdtrit(k-1, ends[1])/ndtri(ends[1]) if 0 < level < 1 else 1.
+    return x.mean() + np.quantile(_drawn_means(x, groups, n, seed) - x.mean(), ends)*few*(k/(k-1)*(1 + more))**.5
 
 # %% ../nbs/07_metrics.ipynb #e3620f53
 def _tile_scores(name, x):

@@ -32,6 +32,7 @@ from .neighbours import known_neighbours, survey_groups
 from .submission import find_cut, note_doubts, predict_submission
 from .tiles import as_survey, find_ids
 from .tta import make_views, open_maps, predict_tiles, write_maps
+from .uncertainty import Review
 from .unet import Unet, guess_encoder, make_encoder
 try: import tomllib
 except ImportError: import tomli as tomllib
@@ -289,6 +290,12 @@ def choose_plan(
     return plan, speed, max(left, seconds/2, least)
 
 # %% ../nbs/10a_recipes.ipynb #a393c78b
+def _meant_for(grouped, touching):
+    "Which tiles an estimate is for, in words"
+    if not grouped: return 'for more of this survey: held-out tiles may touch tiles that were learned from'
+    near = f' ({100*touching:.3g} % of those to predict do touch one)' if touching else ''
+    return f'for tiles that touch none that were learned from, as in another place{near}'
+
 @dataclass
 class Estimate:
     "What a submission will probably score"
@@ -305,12 +312,14 @@ class Estimate:
     shift:float|None=None
     gain:float=0. # What the mean of all nets gains over one of them, as unlabelled tiles show it
     one_group:bool=False # All held-out tiles belong together, so the truth may lie further off
+    grouped:bool=True # Held-out tiles touch none that were learned from
 
     def __repr__(self):
         gain = f', and {self.gain:.3f} more for the mean of all nets' if self.gain else ''
         kin = '; all of them belong together, so the truth may lie further off' if self.one_group else ''
         return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} '
-            f'tiles are graded (95 %); measured on {self.tiles} tiles that no net had seen{gain}{kin}')
+            f'tiles are graded (95 %); measured on {self.tiles} tiles that no net had seen{gain}{kin}; '
+            f'{_meant_for(self.grouped, self.touching)}')
 
 # %% ../nbs/10a_recipes.ipynb #a4b88fed
 def _interval(scores, groups, graded):
@@ -341,7 +350,8 @@ def _touching(survey):
 def estimate_score(
     survey, # `Survey`
     probs, # (N,n,H,W) probabilities of labelled tiles, each by a net that had not seen it
-    where # (N,) int, their places among the labelled tiles
+    where, # (N,) int, their places among the labelled tiles
+    grouped:bool=True # Do they touch none that their net has learned from?
 )->Estimate: # With the cut to use
     "Estimate the score of a submission from held-out predictions"
     masks, kin = survey.train.masks[where], survey_groups(survey)[where]
@@ -350,7 +360,7 @@ def estimate_score(
     low, high, graded = _interval(scores, groups, len(survey.test_ids) or len(survey.train))
     nothing = empty_score(masks, probs.shape[1])
     return Estimate(float(scores.mean()), low, high, graded, len(masks), nothing, _touching(survey),
-        one_group=groups is None and len(masks) > 1, **cut)
+        one_group=groups is None and len(masks) > 1, grouped=grouped, **cut)
 
 # %% ../nbs/10a_recipes.ipynb #ed2511b7
 def averaging_gain(
@@ -368,22 +378,31 @@ def averaging_gain(
     return (np.mean(rest) - np.mean(alone))*(1 - 1/k)/(1 - 1/(k - 1))
 
 # %% ../nbs/10a_recipes.ipynb #7dcca46c
-def _gain(survey, runs, cut, tta, device, piece=64):
-    "What the mean of all runs gains on some of the unlabelled tiles, looked at in pieces"
-    if len(runs) < 3 or not survey.test_ids: return 0.
+def _more_doubt(review, maps, to_masks):
+    "How much more doubtful `review` finds the mean of `maps` than each of them"
+    doubt = lambda p: review.doubt(p, to_masks(p)).mean()
+    return doubt(np.clip(sum(maps)/len(maps), 0, 1)) - np.mean([doubt(p) for p in maps])
+
+def _averaging(survey, runs, cut, tta, device, review=None, piece=64):
+    "(gain, more doubt) of the mean of all runs on some of the unlabelled tiles, looked at in pieces"
+    if len(runs) < 3 or not survey.test_ids: return 0., 0.
     n = len(survey.test)
     some = survey.test[np.sort(np.random.default_rng(0).choice(n, min(n, _SOME), replace=False))]
     learners = [load_run(r, device=device) for r in runs]
     expected = None if cut.sharpness is None else ExpectedCut(cut.sharpness, cut.shift)
     to_masks = lambda p: expected.apply(p[:,0]) if expected else p.argmax(1)
+    def look(tiles):
+        maps = [predict_tiles(l, tiles, tta, 64).mean.numpy() for l in learners]
+        return averaging_gain(maps, to_masks), _more_doubt(review, maps, to_masks) if review else 0.
     pieces = [some[i:i+piece] for i in range(0, len(some), piece)]
-    gains = [averaging_gain([predict_tiles(l, p, tta, 64).mean.numpy() for l in learners], to_masks) for p in pieces]
-    return max(0., float(np.average(gains, weights=[len(p) for p in pieces])))
+    gain, more = np.average([look(p) for p in pieces], axis=0, weights=[len(p) for p in pieces])
+    return max(0., float(gain)), float(more)
 
 def _with_gain(found, gain):
-    "The estimate with what averaging gains"
-    add = lambda v: min(1., v + gain)
-    return replace(found, score=add(found.score), low=add(found.low), high=add(found.high), gain=gain)
+    "The estimate with what averaging gains, by half of which that may be wrong"
+    low, high = (found.score + gain + sign*math.hypot(end - found.score, gain/2)
+        for end, sign in ((found.low, -1), (found.high, 1)))
+    return replace(found, score=min(1., found.score + gain), low=max(0., low), high=min(1., high), gain=gain)
 
 # %% ../nbs/10a_recipes.ipynb #f0a22eea
 def _say(quiet):
@@ -454,11 +473,14 @@ def _held_out(survey, out, runs, tta, device):
 def _estimate(survey, out, maps, runs, tta, device):
     "Estimate the score from held-out maps, and write it down"
     where = find_ids(survey.train.ids, maps.ids)
-    found = estimate_score(survey, maps.mean, where)
+    found = estimate_score(survey, maps.mean, where, read_config(runs[0])['data']['grouped'])
     cut = {k: getattr(found, k) for k in ('threshold', 'min_area', 'sharpness', 'shift', 'score', 'tiles')}
     write_json(out/'cut.json', {k: v for k, v in cut.items() if v is not None} | dict(tta=tta), overwrite=True)
     note_doubts(out, maps, find_cut(out), survey.train.masks[where], survey.train)
-    found = _with_gain(found, _gain(survey, runs, found, tta, device))
+    review = Review.load(out/'review.json') if maps.mean.shape[1] == 1 else None
+    gain, more = _averaging(survey, runs, found, tta, device, review)
+    if review: replace(review, weights=[review.weights[0] - more - gain, *review.weights[1:]]).save(out/'review.json')
+    found = _with_gain(found, gain)
     write_json(out/'estimate.json', asdict(found), overwrite=True)
     return found
 

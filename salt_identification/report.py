@@ -20,9 +20,10 @@ from fastcore.basics import patch
 
 from .files import SaltError, check_path, new_file, read_json
 from .learner import held_out_parts, list_runs, plot_history, read_config, run_folders, survey_of
-from .metrics import (best_cut, empty_score, paired_difference,
+from .metrics import (ExpectedCut, best_cut, empty_score, paired_difference,
     real_groups, score_interval, tile_iou, tile_precision)
 from .neighbours import survey_groups
+from .recipes import _meant_for
 from .submission import find_cut, find_views, to_masks
 from .tiles import Tiles, find_ids, show_tiles
 from .tta import open_maps, predict_tiles
@@ -245,7 +246,8 @@ def _estimated(e):
     gain = gain.format(e['gain']) if e.get('gain') else ''
     return (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if '
         f'{e["graded"]} tiles are graded (95 %). Measured on {e["tiles"]} tiles, each by a net that had not seen it, '
-        f'with a cut that was chosen on others.{_KIN if e.get("one_group") else ""}{gain}')
+        f'with a cut that was chosen on others.{_KIN if e.get("one_group") else ""}{gain} '
+        f'It is {_meant_for(e.get("grouped", True), e.get("touching", 0))}.')
 
 def _outcome(run, seen):
     "The score in a sentence"
@@ -312,7 +314,7 @@ def _plot_cuts(seen):
 # %% ../nbs/10b_report.ipynb #6f4becc5
 def _doubts(seen):
     "Reliability, and what looking at doubtful tiles would catch"
-    p, y, (doubt, after, T), lost = seen.probs[:,0], seen.tiles.masks, seen.doubts, 1 - seen.scores
+    p, y, (doubt, after, T), lost = calibrate(seen.probs, 1.), seen.tiles.masks, seen.doubts, 1 - seen.scores
     few = '' if .06 < min(T) and max(T) < 19 else ' A temperature is at its limit: there is too little to fit it on.'
     yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that are salt with 70 %, 70 % should be salt. '
         f'Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
@@ -402,12 +404,13 @@ class Comparison:
     high:float # Upper end
     scores:tuple # (first, second)
     tiles:pd.DataFrame # One line a tile: id, coverage, first, second, difference; what got worse comes first
+    unlike:str='' # How each was judged, if not in the same way
 
     def __repr__(self):
         better, worse = ((self.tiles.difference*s > 0).sum() for s in (1, -1))
         return (f'{self.scores[0]:.4f} -> {self.scores[1]:.4f}, difference {self.difference:+.4f}, '
             f'between {self.low:+.4f} and {self.high:+.4f} (95 %), '
-            f'on {len(self.tiles)} tiles: {better} better, {worse} worse')
+            f'on {len(self.tiles)} tiles: {better} better, {worse} worse{self.unlike}')
 
 # %% ../nbs/10b_report.ipynb #2d37181a
 def _paired(a, b):
@@ -418,6 +421,12 @@ def _paired(a, b):
     return [find_ids(s.tiles.ids, [i for i in a.tiles.ids if i in shared]) for s in (a, b)]
 
 # %% ../nbs/10b_report.ipynb #385812ea
+def _unlike(*judged):
+    "How two runs were judged, in words, or nothing if in the same way; `judged` are (cut, weights that were kept)"
+    cut = lambda c: 'a level for each tile' if isinstance(c[0], ExpectedCut) else 'one threshold'
+    first, second = (f'its {keep} epoch and {cut(c)}' for c, keep in judged)
+    return '' if first == second else f'; judged in different ways, the first by {first}, the second by {second}'
+
 def compare_runs(
     a, # The folder of the first run, of several, or of a recipe
     b, # The second
@@ -438,6 +447,8 @@ def compare_runs(
             'has the survey changed, or are there several classes in one?')
     ids, x, y = [first.tiles.ids[k] for k in i], first.scores[i], second.scores[j]
     t = pd.DataFrame(dict(id=ids, coverage=first.tiles.coverage[i], first=x, second=y, difference=y - x))
-    mean, low, high = paired_difference(y, x, first._own_groups(i))
+    groups = second._own_groups(j) if first.groups is None else first._own_groups(i)
+    mean, low, high = paired_difference(y, x, groups)
     return Comparison(mean, low, high, (float(x.mean()), float(y.mean())),
-        t.sort_values('difference', kind='stable').reset_index(drop=True))
+        t.sort_values('difference', kind='stable').reset_index(drop=True),
+        _unlike(*((s.cut, c['train'].get('keep', 'best')) for s, c in zip((first, second), configs))))

@@ -218,7 +218,7 @@ class Familiar(_Saved):
     "What training tiles look like (out of distribution, by Mahalanobis distance)"
     centre:list # Median of each of `image_features`
     inverse:list # Inverse of their covariance
-    limit:float # Distance that 997 of 1,000 training tiles keep within
+    limit:float # Distance that 997 of 1,000 training tiles keep within, each measured by the others
     flat:bool # Are tiles of one grey familiar?
 
 @patch
@@ -251,10 +251,12 @@ def fit_familiar(
     f = image_features(np.asarray(images)[~flat])
     centre = np.median(f, 0)
     spread = np.median(np.abs(f - centre), 0) + .01
-    d = f[(np.abs(f - centre) < 6*spread).all(1)] - centre
-    inverse = np.linalg.inv(d.T@d/max(1, len(d)) + np.diag((.1*spread)**2))
-    far = np.sqrt((((f - centre)@inverse)*(f - centre)).sum(1))
-    limit = float(np.quantile(far, .997)) if len(f) >= 10 else 1e9 # of a few tiles nobody can say what is usual
+    d, usual = f - centre, (np.abs(f - centre) < 6*spread).all(1)
+    n = max(1, usual.sum())
+    inverse = np.linalg.inv(d[usual].T@d[usual]/n + np.diag((.1*spread)**2))
+    far = ((d@inverse)*d).sum(1)
+    far[usual] *= (1 - 1/n)/(1 - far[usual]/n) # as if each had been left out
+    limit = float(np.quantile(far, .997)**.5) if len(f) >= 30 else 1e9 # of a few tiles nobody can say what is usual
     return Familiar(centre.tolist(), inverse.tolist(), limit, bool(flat.mean() >= .005))
 
 # %% ../nbs/09a_uncertainty.ipynb #d1694f8c

@@ -164,6 +164,29 @@ def test_a_folder_of_ablations_is_for_one_base(ablate, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match='was begun with another base'): ablate.same_base(tmp_path, 'random')
     ablate.same_base(tmp_path, 'weights')
 
+def test_a_folder_of_ablations_is_for_one_start(ablate, tmp_path):
+    given = dict(weights='here/a.pth', net='resnet18')
+    (tmp_path/'base_weights.json').write_text(json.dumps(ablate.BASES['weights'])) # as it was noted before
+    for start in (given, given | dict(weights='there/a.pth')): ablate.same_base(tmp_path, 'weights', start)
+    for other in (given | dict(weights='here/b.pth'), given | dict(net='resnet34')):
+        with pytest.raises(SystemExit, match='was begun with another base'): ablate.same_base(tmp_path, 'weights', other)
+
+def test_views_and_snapshots_ask_the_net_at_the_end(ablate, tmp_path, monkeypatch):
+    import snapshots, views
+    from salt_identification.learner import train_run
+    from salt_identification.synth import synth_survey
+    survey, run = synth_survey(tmp_path/'s', 30, n_test=1, size=32), tmp_path/'run'
+    train_run(survey, run, steps=4, cycles=2, net='slim8', bs=8, precision='float32', quiet=True, device='cpu')
+    states, groups = [], []
+    def load(*args, state='best', told=views.load_run): states.append(state); return told(*args, state=state)
+    def paired(a, b, g=None, told=views.paired_difference): groups.append(g); return told(a, b, g)
+    for m in (views, snapshots):
+        for name, fn in dict(load_run=load, paired_difference=paired).items(): monkeypatch.setattr(m, name, fn)
+    views.gains(run, survey, {'a step back': views.VIEWS['a step back, to 0.94']})
+    assert states == ['last'] and len(groups) == 2
+    snapshots.compared(run, run, survey)
+    assert states[1:4] == [1, 2, 'last'] and all(g is not None for g in groups)
+
 def test_a_table_is_replaced_and_what_is_said_around_it_stays(ablate, tmp_path, monkeypatch):
     page = tmp_path/'ABLATIONS.md'
     page.write_text('# Worth\n\nIn short.\n\n## From random weights\n\nhow\n\nBase (random): 0.5\n\n| a | b |\n|---|---|\n| old | 1 |\n\n'
@@ -200,7 +223,7 @@ def test_a_run_is_judged_again_and_not_trained_again(ablate, tmp_path, monkeypat
     run = ablate.folder_of(tmp_path, 'random', 'Lovasz from 2/3', 0)
     first, lines = json.loads((run/'judged.json').read_text()), list(csv.DictReader(table.open()))
     assert first['judge'] == 'expected' and lines[0]['judge'] == 'expected' and lines[0][
-        'steps'] == '2' and json.loads((run/'config.json').read_text())['note'] == 'other folds'
+        'steps'] == '2' and float(lines[0]['recipe_cut']) == pytest.approx(sum(first['recipe'])/len(first['ids']), abs=1e-4) and json.loads((run/'config.json').read_text())['note'] == 'other folds'
     (run/'judged.json').write_text(json.dumps({k: v for k, v in first.items() if k != 'judge'}))
     monkeypatch.setattr(ablate, 'train_run', None); weights = (run/'model.safetensors').read_bytes()
     go()
