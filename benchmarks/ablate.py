@@ -27,6 +27,7 @@ import numpy as np
 from fastai.callback.mixup import MixUp
 
 from salt_identification import data
+from salt_identification.augment import AffineTile
 from salt_identification.neighbours import survey_groups
 from salt_identification.files import new_file, read_json, write_json
 from salt_identification.learner import load_run, resume_run, salt_learner, train_run, unseen_tiles
@@ -48,6 +49,11 @@ BASES = dict(weights=dict(attention='scse', dropout=.1, loss='bce>symlovasz@0.33
 JUDGE = 'expected' # ExpectedCut(1, 0); before 2026-11-26 a cut chosen on other tiles, and judged.json had no such key
 KEPT_OUT = 'trained on the survey without the fifth that kept_out.py names: load_run without that survey holds out other tiles than this run did'
 SAME_FOLDS = '; the folds are those of seed 0 whatever the seed (--same-folds)'
+
+def only_affine(name):
+    "Arguments of `AffineTile` by which nothing but `name` moves a tile, as far as it does by default"
+    return dict(rotate=0., scale=0., shift=0., shear=0.) | {name: inspect.signature(AffineTile).parameters[name].default}
+
 def changes(base):
     "name -> what changes; a loss that switches does so where that of `base` does, and to the same one, so that one thing changes at a time"
     later, _, at = base['loss'].partition('>')[2].partition('@')
@@ -55,6 +61,7 @@ def changes(base):
     return {
         'flips only': dict(tfms=dict(flip=True)), 'affine': dict(tfms=dict(affine=True)),
         'affine and light': dict(tfms=dict(affine=True, light=True)),
+        'shear alone': dict(tfms=dict(affine=only_affine('shear'))), 'scale alone': dict(tfms=dict(affine=only_affine('scale'))),
         'strong affine and light': dict(tfms=STRONG), 'dihedral': dict(tfms=dict(dihedral=True)),
         'CutMix': dict(tfms=dict(affine=True, light=True, cutmix=True)), 'no augmentation': dict(tfms=dict(flip=False)),
         'BCE': dict(loss='bce'), 'focal': dict(loss='focal'), 'Dice': dict(loss='bce+dice'),
@@ -64,7 +71,9 @@ def changes(base):
         'BCE, then Lovasz and BCE': dict(loss=f'bce>{later}+0.5*bce@{at}'),
         'no scSE': dict(attention=None), 'scSE': dict(attention='scse'), 'self-attention': dict(attention='self'),
         'no dropout': dict(dropout=0.), 'dropout .3': dict(dropout=.3), 'drop path .2': dict(drop_path=.2),
-        'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.27 times': dict(zoom=1.27), 'enlarged 1.6 times': dict(zoom=1.6), 'enlarged twice': dict(zoom=2.), 'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
+        'wider decoder': dict(widths=[256, 128, 64, 32]), 'joins the image': dict(full_res=True), 'mirrored rim of 13': dict(pad=13), 'enlarged 1.11 times': dict(zoom=1.11), 'enlarged 1.27 times': dict(zoom=1.27), # to 112 and 128 pixels of 101
+        'enlarged 1.6 times': dict(zoom=1.6), 'enlarged 1.9 times': dict(zoom=1.9), 'enlarged twice': dict(zoom=2.), # to 160, 192, 202
+        'shuffle': dict(up='shuffle'), 'transposed': dict(up='transpose'), 'one convolution': dict(convs=1),
         'hypercolumn': dict(hypercolumn=True), 'deep supervision': dict(deep=True),
         'presence loss': dict(loss=f'bce+0.1*presence>{later}+0.1*presence@{at}'),
         'coordinate channels': dict(coords=True), 'MixUp': dict(cbs=[MixUp(.4)]),
