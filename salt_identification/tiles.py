@@ -473,7 +473,8 @@ def _agree(self:Survey, ids, names, table, part):
     alike = {unicodedata.normalize('NFC', n) for n in names}
     for id in sorted(set(ids) - set(names)):
         there = ' (one that looks alike stores its accents otherwise)'*(unicodedata.normalize('NFC', id) in alike)
-        self._bad(id, f'{self.path/table}: tile {id} has no image in {where}{there}; add it, or delete the line, {_SKIP}')
+        self._bad(id, f'{self.path/table}: tile {id} has no image in {where}{there}; '
+            f'add it, or delete the line, {_SKIP}')
     for id in sorted(set(names) - set(ids)):
         self._bad(id, f'{where}: image {id} is not in {table}; add a line, or remove the image, {_SKIP}')
     return [i for i in ids if i in names]
