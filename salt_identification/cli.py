@@ -881,6 +881,7 @@ def _streams():
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w', encoding='utf-8')) # closed by >&-
         if hasattr(stream := getattr(sys, name), 'reconfigure'): stream.reconfigure(errors='backslashreplace')
 
+# %% ../nbs/11_cli.ipynb #a0dbe190
 def _stop(*_): raise KeyboardInterrupt
 
 def _heed():
@@ -889,6 +890,7 @@ def _heed():
     was = signal.signal(signal.SIGTERM, _stop)
     return lambda: signal.signal(signal.SIGTERM, was)
 
+# %% ../nbs/11_cli.ipynb #b7bb1d2b
 def _why_not(e):
     "A sentence for what the system refuses, or None"
     if not isinstance(e, PermissionError) and e.errno != errno.ENAMETOOLONG: return None

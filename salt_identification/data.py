@@ -257,7 +257,8 @@ def _upload(items, readers, device, free):
     "What `readers` make of all `items`, on `device`; None if that takes more than a quarter of `free` bytes"
     one = [_AT_ONCE[r](items[:1]) for r in readers]
     if len(items)*sum(t.nbytes for t in one) > free/4: return None
-    return [_AT_ONCE[r](items).to(device) for r in readers]
+    parts = [items[k:k+1024] for k in range(0, len(items), 1024)] # memory need not hold them all
+    return [torch.cat([_AT_ONCE[r](p).to(device) for p in parts]) for r in readers]
 
 @patch
 def _on_card(self:TileDL, readers):

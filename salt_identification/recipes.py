@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'PLAN_KEYS', 'SMALL_ENCODER', 'recipe_names', 'recipe_path', 'track_keys', 'Recipe', 'read_recipe',
-           'pick_track', 'find_weights', 'plan_passes', 'try_plan', 'time_after', 'choose_plan', 'Estimate',
-           'estimate_score', 'averaging_gain', 'run_recipe', 'resume_recipe']
+           'pick_track', 'find_weights', 'plan_passes', 'try_plan', 'time_after', 'choose_plan', 'meant_for',
+           'Estimate', 'estimate_score', 'averaging_gain', 'run_recipe', 'resume_recipe']
 
 # %% ../nbs/10a_recipes.ipynb #ef762682
 import inspect, math, socket, sys, time
@@ -290,8 +290,11 @@ def choose_plan(
     return plan, speed, max(left, seconds/2, least)
 
 # %% ../nbs/10a_recipes.ipynb #a393c78b
-def _meant_for(grouped, touching):
-    "Which tiles an estimate is for, in words"
+def meant_for(
+    grouped:bool, # Do held-out tiles touch none that were learned from?
+    touching:float # Share of the unlabelled tiles that touch a labelled one
+)->str: # Part of a sentence
+    "Say which tiles an estimate is for"
     if not grouped: return 'for more of this survey: held-out tiles may touch tiles that were learned from'
     near = f' ({100*touching:.3g} % of those to predict do touch one)' if touching else ''
     return f'for tiles that touch none that were learned from, as in another place{near}'
@@ -319,7 +322,7 @@ class Estimate:
         kin = '; all of them belong together, so the truth may lie further off' if self.one_group else ''
         return (f'score {self.score:.3f}, between {self.low:.3f} and {self.high:.3f} if {self.graded} '
             f'tiles are graded (95 %); measured on {self.tiles} tiles that no net had seen{gain}{kin}; '
-            f'{_meant_for(self.grouped, self.touching)}')
+            f'{meant_for(self.grouped, self.touching)}')
 
 # %% ../nbs/10a_recipes.ipynb #a4b88fed
 def _interval(scores, groups, graded):

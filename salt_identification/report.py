@@ -23,7 +23,7 @@ from .learner import held_out_parts, list_runs, plot_history, read_config, run_f
 from .metrics import (ExpectedCut, best_cut, empty_score, paired_difference,
     real_groups, score_interval, tile_iou, tile_precision)
 from .neighbours import survey_groups
-from .recipes import _meant_for
+from .recipes import meant_for
 from .submission import find_cut, find_views, to_masks
 from .tiles import Tiles, find_ids, show_tiles
 from .tta import open_maps, predict_tiles
@@ -247,7 +247,7 @@ def _estimated(e):
     return (f'Estimated score <b>{e["score"]:.3f}</b>, between {e["low"]:.3f} and {e["high"]:.3f} if '
         f'{e["graded"]} tiles are graded (95 %). Measured on {e["tiles"]} tiles, each by a net that had not seen it, '
         f'with a cut that was chosen on others.{_KIN if e.get("one_group") else ""}{gain} '
-        f'It is {_meant_for(e.get("grouped", True), e.get("touching", 0))}.')
+        f'It is {meant_for(e.get("grouped", True), e.get("touching", 0))}.')
 
 def _outcome(run, seen):
     "The score in a sentence"
