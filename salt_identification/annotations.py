@@ -212,6 +212,7 @@ def _pictures(folder):
     if not found: raise SaltError(f'{folder} holds no pictures; check the path')
     return found
 
+# %% ../nbs/01b_annotations.ipynb #0e4543c6
 def _empty_like(path):
     "An empty mask of a picture's size"
     try:
@@ -221,6 +222,7 @@ def _empty_like(path):
     except OSError: why = 'is no image; replace or remove it'
     raise SaltError(f'{path} {why}')
 
+# %% ../nbs/01b_annotations.ipynb #ab2aa421
 def _fitting(mask, path):
     "The mask of a picture, an empty one if there is none; it is as large as the picture"
     empty = _empty_like(path)

@@ -148,6 +148,7 @@ def _convert(args):
         f'{len(s.ids)} tiles in {s.path}, {n} of them with an outline; classes: {said}')
     return 0
 
+# %% ../nbs/11_cli.ipynb #3a0d9486
 def _convert_parser(sub):
     p = _command(sub, 'convert', _convert, 'make a survey of polygons from a labelling tool',
         'saltid convert coco.json IMAGES --out DATA')
@@ -329,6 +330,7 @@ def _check_recipe(args):
     if odd: raise SaltError(f'a recipe decides on --{odd[0].replace("_", "-")} itself; copy it (saltid recipes '
         f'{_quote(args.recipe)} --out my.toml), change it, and pass --recipe my.toml')
 
+# %% ../nbs/11_cli.ipynb #0371e057
 def _served(args, out, found):
     "Say what a recipe has come to, and what it has written"
     from dataclasses import asdict
@@ -337,6 +339,7 @@ def _served(args, out, found):
     _give(args, asdict(found) | dict(made=made), '\n'.join([str(found), *(f'made: {m}' for m in made), *lines]))
     return 0
 
+# %% ../nbs/11_cli.ipynb #682a4a14
 def _train_recipe(args):
     "Cook a recipe"
     from salt_identification.tiles import Survey
@@ -365,6 +368,7 @@ def _check_train(args):
     from salt_identification.learner import check_out
     check_out(Path(args.out), args.overwrite, args.data)
 
+# %% ../nbs/11_cli.ipynb #ffcacc4c
 def _train(args):
     "Train a run, or one for each fold"
     from salt_identification.tiles import Survey
@@ -421,6 +425,7 @@ def _copy_recipe(args, text):
     next_one = f'change it, and: saltid train DATA --recipe {_quote(args.out)} --out RUN'
     _give(args, dict(file=args.out), f'{args.name} is in {args.out}; {next_one}')
 
+# %% ../nbs/11_cli.ipynb #0ad47802
 def _recipes(args):
     "List recipes, print one, or write it to a file"
     from salt_identification.recipes import read_recipe, recipe_names, recipe_path
@@ -515,11 +520,13 @@ def _other_size(runs, survey):
     _say(f'note: these tiles are {tiles}, those of the training {learned}; '
         'that is right only if a pixel shows as much of the ground. For larger pictures: saltid section')
 
+# %% ../nbs/11_cli.ipynb #c99beac3
 def _classes(runs):
     "Channels of the first of the runs: 1 for salt alone"
     from salt_identification.learner import read_config, run_folders
     return read_config(run_folders(runs[0])[0])['data']['n_out']
 
+# %% ../nbs/11_cli.ipynb #d81d0aeb
 def _unfinished(paths):
     "Say which runs have not come to their end, and what lies in a folder of runs and is not used"
     from salt_identification.learner import is_stopped, run_folders
@@ -593,11 +600,13 @@ def _strange(run, files):
             _say('note: {} is {}x{}, less than a tile of the training, {}x{}'.format(f, *image.shape, *size))
         if 2*odd > n: _say(f'note: {odd} of {n} windows of {f} look unlike the training; is it of the same kind?')
 
+# %% ../nbs/11_cli.ipynb #3308cfcc
 def _salt_shares(paths):
     "The share of each mask that is salt, or any class"
     from salt_identification.tiles import read_image
     return [float((read_image(p) > 0).mean()) for p in paths]
 
+# %% ../nbs/11_cli.ipynb #09eb90c9
 def _section(args):
     "Predict sections of any size"
     from salt_identification.submission import predict_sections

@@ -123,6 +123,7 @@ def is_free(
     path = Path(path)
     return not path.exists() or path.is_dir() and not any(path.iterdir())
 
+# %% ../nbs/00_files.ipynb #1ed1bd06
 def check_new(
     path, # File or folder to be written
     overwrite:bool=False # May it be replaced?
@@ -134,6 +135,7 @@ def check_new(
     if overwrite or is_free(path): return
     raise SaltError(f'{path} exists; pass --overwrite (overwrite=True), or name another')
 
+# %% ../nbs/00_files.ipynb #8db5ab58
 def _refuse(path, overwrite, kind='file'):
     "Nothing of the user's is overwritten unasked, and nothing that is no `kind`"
     check_new(path, overwrite)

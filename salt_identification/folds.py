@@ -128,6 +128,7 @@ def _minutes_left(minutes, seconds):
     "What is left of `minutes` after some seconds; None for a run that has none"
     return minutes and max(.05, round(minutes - seconds/60, 3))
 
+# %% ../nbs/08a_folds.ipynb #8b617a49
 def _told_survey(job):
     "The survey of a job, which the process reads for itself; its pixels must be those that the job was made of"
     survey = Survey(**job['survey'])
@@ -135,6 +136,7 @@ def _told_survey(job):
     raise SaltError(f'survey {survey.path} is another in memory than on disk, and a process of its own reads the disk; '
         'pass jobs=1')
 
+# %% ../nbs/08a_folds.ipynb #6f8378cf
 def _work(job):
     "Do a job in a process of its own; the code to end it with"
     _lifeline()

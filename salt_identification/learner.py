@@ -119,6 +119,7 @@ def _rest(learn, more=()):
     learn._release(more)
     if ema := find_cb(learn, EMA): ema.show()
 
+# %% ../nbs/08_learner.ipynb #ba1ad56f
 @patch
 def fit(self:SaltLearner,
     n_epoch:int, # Epochs
@@ -208,6 +209,7 @@ def set_precision(self:SaltLearner,
     self.precision = precision
     return self
 
+# %% ../nbs/08_learner.ipynb #4d3aa45f
 @patch
 def to_fp16(self:SaltLearner, **kwargs):
     "fastai's name for `set_precision('fp16')`; what else it passes on is not needed"
@@ -251,6 +253,7 @@ def _try_shape(net, dls):
     raise SaltError(f'for a batch of shape {tuple(x.shape)} the net gives {getattr(out, "shape", type(out).__name__)}, '
         'expected maps of the same height and width; put it into a PadCrop, or make it give logits alone')
 
+# %% ../nbs/08_learner.ipynb #f0d28748
 def _check_net(net, dls):
     "`net` takes tiles as `dls` has them, and can tell their classes apart"
     config = net_spec(net)['config']

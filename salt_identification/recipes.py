@@ -299,6 +299,7 @@ def meant_for(
     near = f' ({100*touching:.3g} % of those to predict do touch one)' if touching else ''
     return f'for tiles that touch none that were learned from, as in another place{near}'
 
+# %% ../nbs/10a_recipes.ipynb #f7c99a3c
 @dataclass
 class Estimate:
     "What a submission will probably score"
@@ -386,6 +387,14 @@ def _more_doubt(review, maps, to_masks):
     doubt = lambda p: review.doubt(p, to_masks(p)).mean()
     return doubt(np.clip(sum(maps)/len(maps), 0, 1)) - np.mean([doubt(p) for p in maps])
 
+# %% ../nbs/10a_recipes.ipynb #cc9dff31
+def _with_gain(found, gain):
+    "The estimate with what averaging gains, by half of which that may be wrong"
+    low, high = (found.score + gain + sign*math.hypot(end - found.score, gain/2)
+        for end, sign in ((found.low, -1), (found.high, 1)))
+    return replace(found, score=min(1., found.score + gain), low=max(0., low), high=min(1., high), gain=gain)
+
+# %% ../nbs/10a_recipes.ipynb #19037a81
 def _averaging(survey, runs, cut, tta, device, review=None, piece=64):
     "(gain, more doubt) of the mean of all runs on some of the unlabelled tiles, looked at in pieces"
     if len(runs) < 3 or not survey.test_ids: return 0., 0.
@@ -400,12 +409,6 @@ def _averaging(survey, runs, cut, tta, device, review=None, piece=64):
     pieces = [some[i:i+piece] for i in range(0, len(some), piece)]
     gain, more = np.average([look(p) for p in pieces], axis=0, weights=[len(p) for p in pieces])
     return max(0., float(gain)), float(more)
-
-def _with_gain(found, gain):
-    "The estimate with what averaging gains, by half of which that may be wrong"
-    low, high = (found.score + gain + sign*math.hypot(end - found.score, gain/2)
-        for end, sign in ((found.low, -1), (found.high, 1)))
-    return replace(found, score=min(1., found.score + gain), low=max(0., low), high=min(1., high), gain=gain)
 
 # %% ../nbs/10a_recipes.ipynb #f0a22eea
 def _say(quiet):

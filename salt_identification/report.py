@@ -427,6 +427,7 @@ def _unlike(*judged):
     first, second = (f'its {keep} epoch and {cut(c)}' for c, keep in judged)
     return '' if first == second else f'; judged in different ways, the first by {first}, the second by {second}'
 
+# %% ../nbs/10b_report.ipynb #85aa4cce
 def compare_runs(
     a, # The folder of the first run, of several, or of a recipe
     b, # The second

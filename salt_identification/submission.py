@@ -287,6 +287,7 @@ def _check_kept(tta):
     except TypeError: raise SaltError('tta holds views that no file can say; give a name such as flip, '
         'or a list of numbers') from None
 
+# %% ../nbs/10_submission.ipynb #b1da5b1b
 def tune_run(
     run, # The run's folder
     learn:SaltLearner|None=None, # Its learner, if it is at hand: its tiles need not be read again

@@ -265,11 +265,13 @@ def _check_palette(img):
         raise SaltError(f'has a palette with black as number {black[0]}, so nobody can tell which is salt; '
             'save it as 8-bit grey')
 
+# %% ../nbs/01_tiles.ipynb #84132f6d
 def _whole(a):
     "Whole numbers that were stored as floats"
     if not (a == np.round(a)).all(): raise SaltError('holds fractions or NaN; threshold it, and save it as 8-bit grey')
     return a.astype(np.uint8 if 0 <= a.min() and a.max() <= 255 else np.int64)
 
+# %% ../nbs/01_tiles.ipynb #4a4fcedf
 def _check_tiff(img):
     "A TIFF may say that its 0 is white, and of more than 8 bits Pillow does not turn it round"
     if getattr(img, 'tag_v2', {}).get(262) != 0 or img.mode in ('L', '1'): return
@@ -281,6 +283,7 @@ def _check_alpha(a):
     if seen.all() or (seen == colour).all(): return
     raise SaltError('holds its mask in the transparency; save it as 8-bit grey')
 
+# %% ../nbs/01_tiles.ipynb #c0a5a7c1
 def _labels(img):
     "(H,W) whole numbers of an open mask image"
     _check_tiff(img)
@@ -917,15 +920,6 @@ def _in_colour(s):
     return mode[0] not in '1LIF' and any((a != a[...,:1]).any() for a in s._samples(mode, 'RGB'))
 
 # %% ../nbs/01_tiles.ipynb #06ba410e
-def _one_kind(s, classes):
-    "What to say of masks that are missing, or all alike"
-    if s.ids and not s.has_masks:
-        yield (f'the {len(s.ids)} labelled tiles have no masks, so nothing can be learned from them; '
-            'expected train/masks, or rle_mask in train.csv')
-    if classes and classes[0] == sum(classes.values()):
-        yield ('every mask is empty: a net would learn that there is no salt, and score 1.000; '
-            'were they exported with all layers off?')
-
 def is_sparse(
     numbers # Class numbers of masks
 )->bool: # True for 0 and 128, False for up to 8 numbers, or if half of those up to the largest are there
@@ -940,6 +934,16 @@ def _gaps(numbers):
     return (f'class numbers {", ".join(map(str, sorted(numbers)))}: '
         f'{lost[0]}{" and others" if len(lost) > 1 else ""} between them is never used; '
         'if salt is the one class, save its masks as 0 and 255')
+
+# %% ../nbs/01_tiles.ipynb #61b91630
+def _one_kind(s, classes):
+    "What to say of masks that are missing, or all alike"
+    if s.ids and not s.has_masks:
+        yield (f'the {len(s.ids)} labelled tiles have no masks, so nothing can be learned from them; '
+            'expected train/masks, or rle_mask in train.csv')
+    if classes and classes[0] == sum(classes.values()):
+        yield ('every mask is empty: a net would learn that there is no salt, and score 1.000; '
+            'were they exported with all layers off?')
 
 # %% ../nbs/01_tiles.ipynb #227f7bd0
 def audit(

@@ -219,6 +219,7 @@ def settle(self:EMA):
     same = len(now) == len(self.marks) and all(a is b and i == j for (a, i), (b, j) in zip(now, self.marks))
     if not same: self.raw = self.mean = None
 
+# %% ../nbs/07a_training.ipynb #5fc59d4a
 @patch
 def show(self:EMA):
     "Put the mean into the net, and the raw weights aside"
