@@ -238,9 +238,10 @@ def roofline_worker(steps, side):
     "Shares of the bound that the article's net reaches, in float32 and bf16; the faster counts"
     import torch
     from salt_identification.losses import make_loss
-    from salt_identification.training import autocast, bf16_slow
+    from salt_identification.training import autocast, bf16_slow, keep_memory
     from salt_identification.unet import Unet34
     steps, side = int(steps), int(side)
+    keep_memory() # as whoever trains or predicts by the library has it
     torch.manual_seed(0)
     net = Unet34(n_in=1).to(memory_format=torch.channels_last)
     x = torch.randn(32, 1, 128, 128).to(memory_format=torch.channels_last)

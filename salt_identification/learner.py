@@ -44,7 +44,8 @@ from .losses import loss_spec, make_loss, to_probs
 from .metrics import MIoU, MeanPrecision, PixelAccuracy, decide
 from .tiles import Survey, Tiles, as_survey
 from .training import (EMA, CPUAutocast, DeepSupervision, EpochStop, LossProgress, Plan, PlanClock,
-    autocast, bf16_slow, evaluating, fastest_precision, find_cb, pack_state, part_of, plan_minutes, plan_steps,
+    autocast, bf16_slow, evaluating, fastest_precision, find_cb, give_memory_back,
+    keep_memory, pack_state, part_of, plan_minutes, plan_steps,
     precision_cbs, read_numbers, read_state, schedule, shortest_time, silent, state_kept, unpack_state, write_state)
 from .unet import Unet, Unet34, param_groups
 
@@ -101,6 +102,7 @@ class SaltLearner(_LateData, Learner):
         device=None, # Where the net goes; None for the device of `dls`
         **kwargs # For fastai's `Learner`
     ):
+        keep_memory()
         self.precision, self.device = precision, torch.device(device or dls.device)
         super().__init__(dls, model, *args, **kwargs)
         self.stats, self.n_in = stats or dls.stats, n_in or dls.n_in
@@ -137,6 +139,7 @@ def fit(self:SaltLearner,
         _rest(self, cbs)
         if isinstance(e, SaltError): e.args = (str(e).split(':\n\t', 1)[-1],)
         raise
+    finally: give_memory_back()
 
 # %% ../nbs/08_learner.ipynb #b90e8cd3
 @patch

@@ -26,7 +26,7 @@ from .files import (SaltError, as_list, check_range, check_room,
 from .learner import SaltLearner, load_run, run_folders
 from .losses import to_probs
 from .tiles import Tiles, as_survey, check_bytes
-from .training import evaluating
+from .training import evaluating, keep_memory
 
 # %% ../nbs/09_tta.ipynb #298a1492
 TTA_VIEWS = dict(none=(0,), flip=(0, 1), wide=(0, 1, FarView(0), FarView(1)), dihedral=tuple(range(8)))
@@ -101,6 +101,7 @@ class TTAPredictor:
         bs:int=32, # Tiles in a batch
         multiple:int|None=None # Pad to a multiple of so many pixels; None to ask the net's `divisor`, or 32
     ):
+        keep_memory()
         self.nets, self.views = [_net(n) for n in _loaded(net)], make_views(tta)
         self.bs = check_whole('bs', bs, 1, 4096)
         self.multiple = multiple or math.lcm(*[_divisor(n) for n, _ in self.nets])
