@@ -156,7 +156,8 @@ def coco_masks(
     masks = _blank(d['images'], path)
     for a in d['annotations']:
         if a.get('image_id') not in masks:
-            raise SaltError(f'{path}: annotation {a.get("id")} is of image {a.get("image_id")}, not in the file')
+            raise SaltError(f'{path}: annotation {a.get("id")} is of image {a.get("image_id")}, not in the file; '
+                'delete it, or export the file anew')
         with _annotation(path, f'annotation {a.get("id")}'): _paint(a, masks, names, classes, ignore)
     return _by_name([(i['file_name'], masks[i['id']]) for i in d['images']], path)
 

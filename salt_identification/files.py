@@ -363,7 +363,7 @@ def as_json(
 ): # Of Python's
     "Give back what JSON can say in place of `v`, as the `default` of `json.dumps`"
     if isinstance(v, np.generic): return v.item()
-    raise TypeError(f'{v!r} is nothing for JSON')
+    raise TypeError(f'{v!r} cannot be written as JSON; make it a number, a string, a list or a dict')
 
 def write_json(
     path, # The file

@@ -927,7 +927,7 @@ def try_settings(
     given:dict, # Arguments for `train_run`
     n_folds:int=5 # Number of folds
 ):
-    "Make a learner by settings that are for `train_run`, to see that they can be meant"
+    "Make a learner by settings that are for `train_run`, to see that they make sense"
     own = inspect.signature(train_run).parameters
     data = {k: given.get(k, own[k].default) for k in ('grouped', 'leave_out', 'bs', 'n_in', 'seed')}
     parts = {k: v for k, v in given.items() if k not in own} | dict(net=given.get('net'), tfms=given.get('tfms'))

@@ -131,7 +131,8 @@ def rle_decode_many(
     for k, s in strings.items():
         with _named(f'class {k}'): one = rle_decode(s, shape, check_whole('its number', k, 1, 255))
         both = ((mask > 0) & (one > 0)).sum()
-        if both: raise SaltError(f'class {k} shares {both} pixels with another; a pixel has one class')
+        if both: raise SaltError(f'class {k} shares {both} pixels with another; a pixel has one class; '
+            'take the pixels out of one of them')
         mask += one
     return mask
 

@@ -954,7 +954,7 @@ def audit(
     odd, classes, numbers, lost = _look(s)
     if lost and len(lost) == bool(s.ids) + bool(s.test_ids): raise SaltError(lost[0])
     remarks = [f'{len(v)} {k}: {", ".join(v[:4])}{" ..." if len(v) > 4 else ""}' for k, v in odd.items()]
-    remarks += _one_kind(s, classes)
+    (remarks if s.has_masks else lost).extend(_one_kind(s, classes))
     if gaps := _gaps(numbers): (lost if is_sparse(numbers) else remarks).append(gaps) # training refuses the former
     if _in_colour(s):
         remarks.append('images in colour: their brightness is read, and a scale from blue to red has two dark ends')

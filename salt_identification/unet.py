@@ -186,7 +186,7 @@ def _arranged(state, own, what):
     new = {k: _fit(v, own[k]) for k, v in new.items()}
     for k, v in own.items():
         if new[k].shape == v.shape: continue
-        raise SaltError(f'{what}: {k} is {tuple(new[k].shape)}, expected {tuple(v.shape)}')
+        raise SaltError(f'{what}: {k} is {tuple(new[k].shape)}, expected {tuple(v.shape)}; are they of another net?')
     return new
 
 def fit_weights(
