@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS, PACKAGE = ROOT/'nbs', 'salt_identification'
-PAGES = ['CONTRIBUTING.md', 'CHANGELOG.md', 'benchmarks/RESULTS.md', 'benchmarks/ABLATIONS.md', 'docs/README.md']
+PAGES = {'benchmarks/RESULTS.md': 'every number that is claimed, with machine, date and seed',
+    'benchmarks/ABLATIONS.md': 'which tricks hold, and by how much', 'CONTRIBUTING.md': 'how to change a cell and hand it in',
+    'CHANGELOG.md': 'what is new', 'docs/README.md': 'how this site is made'}
 FRONT = 'nbs/index.ipynb'
 KIND = dict(FunctionDef='function', AsyncFunctionDef='function', ClassDef='class')
 
@@ -164,8 +166,14 @@ def _named(name):
     if short in _everywhere: return f'{{py:obj}}`{name} <{_everywhere[short]}.{short}>`'
     return f'`{name}`'
 
+def title_of(rel):
+    "The title of a page, by which the menu calls it, after a notebook's number"
+    p = ROOT/rel
+    if p.suffix != '.ipynb': return re.search(r'^# (.+)', p.read_text(encoding='utf-8'), re.M)[1]
+    return ' '.join([*re.findall(r'^\d+[a-z]?', p.stem), opening(read(p))[0]])
+
 def relink(text, page, pages):
-    "Links to files of the repository that are no pages lead to where they can be read: as plain text, named"
+    "Links to pages that are called by their file get the page's title; files that are no pages are named, as plain text"
     def go(m):
         label, target = m[1], m[2]
         if re.match(r'\w+:|#', target): return m[0]
@@ -174,7 +182,7 @@ def relink(text, page, pages):
         rel = full.resolve().relative_to(ROOT).as_posix() if full.exists() else None
         if rel is None: raise SystemExit(f'{page}: the link {target} leads nowhere')
         if rel == FRONT: return f'[{label}](/index.ipynb)'
-        if rel in pages: return m[0]
+        if rel in pages: return f'[{title_of(rel)}]({target})' if label in (rel, full.name, full.stem) else m[0]
         return f'{label} (`{rel}`)' if rel not in label else label
     return re.sub(r'(?<!!)\[([^\]]*)\]\(([^)\s]+)\)', go, text)
 
@@ -235,8 +243,8 @@ def section(title, about, docs):
     lines = [f'# {title}', '', about, '', '```{toctree}', ':hidden:', '', *docs, '```', '']
     for d in docs:
         p = ROOT/(d[1:] + '.ipynb')
-        t, s = opening(read(p)) if p.exists() else (None, '')
-        lines.append(f'- [{t or ""}]({d}{p.suffix if p.exists() else ".md"})' + (f': {s}' if s else ''))
+        t, s = opening(read(p)) if p.exists() else ('', PAGES[d[1:] + '.md'])
+        lines.append(f'- [{t}]({d}{p.suffix if p.exists() else ".md"})' + (f': {s}' if s else ''))
     return '\n'.join(lines) + '\n'
 
 def write(out, name, text):
@@ -280,7 +288,7 @@ def main(out):
         list(map(name, tutorials()))),
         ('library', 'The library', 'One page a module, in the order in which a tile passes through them.',
         list(map(name, library()))),
-        ('more', 'More', 'How to take part, what has changed, and every number that is claimed.',
+        ('more', 'Results and more', 'Every number that is claimed, how to take part, and what has changed.',
         ['/' + p.removesuffix('.md') for p in PAGES if (ROOT/p).exists()])]
     for file, title, about, docs in sections:
         if docs: write(out, f'{file}.md', section(title, about, docs))

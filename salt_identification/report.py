@@ -37,10 +37,12 @@ STYLE = (':root{color-scheme:light dark;--ink:#222;--paper:#fff;--soft:#f3f4f6;-
     'color:var(--ink);background:var(--paper)}'
     'h1{line-height:1.2;overflow-wrap:anywhere}h2{margin-top:2.2em;border-bottom:1px solid var(--line)}'
     'img{max-width:100%;height:auto;background:#fff;border-radius:4px}'
-    'pre{background:var(--soft);padding:1em;overflow:auto}'
+    'pre{background:var(--soft);padding:1em;white-space:pre-wrap;overflow-wrap:anywhere}'
     '.lead{font-size:1.25em}.wide{overflow-x:auto}table{border-collapse:collapse}'
     'th,td{padding:.25em .8em;text-align:right;border-bottom:1px solid var(--line)}'
     'th:first-child,td:first-child{text-align:left;min-width:6.5em}th{font-weight:600}'
+    'td:has(.bar),.words :is(th,td){text-align:left;overflow-wrap:anywhere}'
+    '@media(max-width:600px){.bar{max-width:60px}}'
     '.bar{display:inline-block;height:.7em;background:var(--bar);border-radius:2px}summary{cursor:pointer}')
 
 # %% ../nbs/10b_report.ipynb #14f2f200
@@ -84,11 +86,11 @@ def write_page(
 # %% ../nbs/10b_report.ipynb #0e98f907
 def _bar(share): return Html(f'<span class="bar" style="width:{100*share:.0f}px"></span>')
 
-def _table(head, rows):
-    "A table as HTML; what is no `Html` is escaped"
+def _table(head, rows, kind='numbers'):
+    "A table of 'numbers' or 'words' as HTML; what is no `Html` is escaped"
     cell = lambda v, tag: f'<{tag}>{v if isinstance(v, Html) else escape(str(v))}</{tag}>'
     line = lambda row, tag='td': f'<tr>{"".join(cell(v, tag) for v in row)}</tr>'
-    return Html(f'<div class="wide"><table>{line(head, "th")}{"".join(map(line, rows))}</table></div>')
+    return Html(f'<div class="wide"><table class="{kind}">{line(head, "th")}{"".join(map(line, rows))}</table></div>')
 
 # %% ../nbs/10b_report.ipynb #5564850c
 @dataclass
@@ -205,7 +207,7 @@ def by_coverage(
 )->pd.DataFrame: # One line a class that has tiles: coverage, tiles, score, share of all that is lost
     "Score the tiles by how much of them is salt"
     kind = np.searchsorted(COVERAGES, seen.tiles.coverage, 'left')
-    names = ['no salt', *[f'{100*a:g} to {100*b:g} %' for a, b in zip(COVERAGES, COVERAGES[1:])]]
+    names = ['no salt' if seen.n_classes == 1 else 'nothing', *[f'{100*a:g} to {100*b:g} %' for a, b in zip(COVERAGES, COVERAGES[1:])]]
     lost = 1 - seen.scores
     rows = [(n, int(at.sum()), seen.scores[at].mean(), lost[at].sum()/max(lost.sum(), 1e-9))
         for k, n in enumerate(names) if (at := kind == k).any()]
@@ -275,7 +277,7 @@ def _settings(runs):
         epochs=', '.join(map(str, t['epochs'])), minutes=', '.join(f'{m:.1f}' for m in t['minutes']),
         precision=c['precision'], seed=c['data']['seed'], **{k: c['learner'][k] for k in ('lr', 'wd', 'ema')},
         version=f'salt_identification {c["version"]}, torch {c.get("torch", "?")}, Python {c.get("python", "?")}')
-    return _table(['what', 'value'], rows.items())
+    return _table(['what', 'value'], rows.items(), 'words')
 
 # %% ../nbs/10b_report.ipynb #9109d219
 def _numbers(seen, names):
@@ -316,7 +318,7 @@ def _doubts(seen):
     "Reliability, and what looking at doubtful tiles would catch"
     p, y, (doubt, after, T), lost = calibrate(seen.probs, 1.), seen.tiles.masks, seen.doubts, 1 - seen.scores
     few = '' if .06 < min(T) and max(T) < 19 else ' A temperature is at its limit: there is too little to fit it on.'
-    yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that are salt with 70 %, 70 % should be salt. '
+    yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that the net calls salt with 70 %, 70 % should be salt. '
         f'Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
         f'with the logits divided by a temperature ({T[0]:.2f} and {T[1]:.2f}, '
         f'each fitted on one half of the tiles and used on the other) {ece(after, y):.4f}.{few}</p>')
@@ -332,18 +334,20 @@ def _some(seen, k=12):
     "title -> places of the best with salt, the worst, and the most doubtful"
     salt = (seen.tiles.coverage > 0).astype(float)
     order = lambda key, among=slice(None): np.arange(len(key))[among][np.argsort(key[among], kind='stable')][:k]
-    out = {'The best, with salt': order(-seen.scores, salt > 0), 'The worst': order(seen.scores - 1e-3*salt)}
+    out = {f'The best, with {_thing(seen)}': order(-seen.scores, salt > 0), 'The worst': order(seen.scores - 1e-3*salt)}
     if seen.n_classes > 1 or len(seen.tiles) < 2: return out
     return out | {'The most doubtful': order(-seen.doubts[0])}
 
 def _tile_pictures(seen):
     "Figures of some tiles"
+    key = 'Green: truth; orange: prediction'
+    if seen.n_classes > 1: key = 'Truth and prediction, a pair of colours for each class'
     for title, at in _some(seen).items():
         if not len(at): continue
-        yield Html(f'<h2>{title}</h2>')
+        yield Html(f'<h2>{title}</h2><p>{key}; the number is the score of the tile.</p>')
         titles = [f'{str(seen.tiles.ids[i])[:10]}  {seen.scores[i]:.2f}' for i in at]
         fig = show_tiles(seen.tiles.images[at], seen.tiles.masks[at], seen.preds[at], titles)[0,0].figure
-        alt = f'{title}: tiles {", ".join(titles[:6])}, the truth in green, the prediction in orange'
+        alt = f'{title}: tiles {", ".join(titles[:6])}. {key}'
         yield _picture(fig, alt, 'jpeg')
 
 # %% ../nbs/10b_report.ipynb #9a86fae4
@@ -370,6 +374,7 @@ def _curves(runs, most=10):
     "Figures of the course of each run"
     yield Html('<h2>How the training went</h2>')
     for r in runs[:most]:
+        if len(runs) > 1: yield Html(f'<h3>{escape(Path(r).name)}</h3>')
         fig = plot_history(r)[0].figure
         yield _picture(fig, f'loss, score and rate of {Path(r).name} over the minutes of training')
     if len(runs) > most: yield Html(f'<p>The curves of {len(runs) - most} more are not drawn; each run has its '

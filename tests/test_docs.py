@@ -46,7 +46,10 @@ def test_public_names_become_links_and_nothing_else():
 
 def test_a_link_that_leads_nowhere_stops_the_build():
     with pytest.raises(SystemExit, match='gone.md leads nowhere'): bridge.relink('[x](gone.md)', 'README.md', set())
-    assert bridge.relink('[all](nbs/12_all.ipynb)', 'README.md', {'nbs/12_all.ipynb'}) == '[all](nbs/12_all.ipynb)'
+    pages = {'nbs/12_all.ipynb', 'benchmarks/RESULTS.md'}
+    assert bridge.relink('[all](nbs/12_all.ipynb)', 'README.md', pages) == '[all](nbs/12_all.ipynb)'
+    assert bridge.relink('[12_all](nbs/12_all.ipynb)', 'README.md', pages) == '[12 All](nbs/12_all.ipynb)'
+    assert bridge.relink('[RESULTS.md](RESULTS.md#a)', 'benchmarks/ABLATIONS.md', pages) == '[Results](RESULTS.md#a)'
     assert bridge.relink('[the checks](tests/check.py)', 'README.md', set()) == 'the checks (`tests/check.py`)'
 
 def test_every_notebook_passes(tmp_path):
