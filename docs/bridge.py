@@ -2,7 +2,8 @@
 
 nbdev's own `_proc/` is not the source: it drops the code of every helper and shows parameters as a listing. Here each
 public name gets an entry (signature, table of parameters, source), its code can be unfolded below, helpers stay where
-they are explained, backticked names become links, and pictures get the sentence before them as their text.
+they are explained, backticked names become links, and pictures get the `#| fig-alt` of their cell as their text, or the
+sentence before them.
 """
 import ast, json, re, shutil, sys
 from pathlib import Path
@@ -13,6 +14,7 @@ PAGES = {'benchmarks/RESULTS.md': 'every number that is claimed, with machine, d
     'benchmarks/ABLATIONS.md': 'which tricks hold, and by how much', 'CONTRIBUTING.md': 'how to change a cell and hand it in',
     'CHANGELOG.md': 'what is new', 'docs/README.md': 'how this site is made'}
 FRONT = 'nbs/index.ipynb'
+HIDDEN = {'hide', 'default_exp'}
 KIND = dict(FunctionDef='function', AsyncFunctionDef='function', ClassDef='class')
 
 # --- notebooks ----------------------------------------------------------------------------------------------------------
@@ -22,6 +24,14 @@ def source(cell): return ''.join(cell['source'])
 def directives(cell):
     return {l[2:].split(':')[0].strip().split()[0] for l in source(cell).splitlines() if re.match(r'#\|\s*\w', l)}
 def code(cell): return '\n'.join(l for l in source(cell).splitlines() if not l.startswith('#|')).strip('\n')
+def told(cell):
+    "What a cell says of its picture in `#| fig-alt`, or None"
+    m = re.search(r'^#\|\s*fig-alt:\s*(.+)', source(cell), re.M)
+    return m and m[1].strip()
+def untold(nb):
+    "Ids of the cells whose pictures reach the site without a text of their own"
+    return [c['id'] for c in nb['cells'] if not directives(c) & HIDDEN and not told(c)
+        and any({'image/png', 'image/jpeg'} & o.get('data', {}).keys() for o in c.get('outputs', []))]
 def library(): return sorted(p for p in NBS.glob('*.ipynb') if p.stem != 'index')
 def tutorials(): return sorted((NBS/'tutorials').glob('*.ipynb'))
 
@@ -189,8 +199,8 @@ def relink(text, page, pages):
 # --- pages ---------------------------------------------------------------------------------------------------------------
 
 def sentence(text):
-    "The last sentence of a text, without marks"
-    text = re.sub(r'```.*?```', '', text, flags=re.S)
+    "The last sentence of a text, without headings and marks"
+    text = re.sub(r'```.*?```|^#+ .*?$', '', text, flags=re.S|re.M)
     text = re.sub(r'\[([^\]]*)\]\([^)]*\)|[`*#>|]', lambda m: m[1] or '', text)
     parts = [s.strip() for s in re.split(r'(?<=[.:!?])\s+', ' '.join(text.split())) if s.strip()]
     return (parts[-1].rstrip(':') if parts else 'Picture')[:240]
@@ -202,7 +212,7 @@ def bridge(path, pages):
     public = set(names_of(module)) if module and not module.endswith('.all') else set()
     for c in nb['cells']:
         d = directives(c)
-        if not source(c).strip() or d & {'hide', 'default_exp'}: continue
+        if not source(c).strip() or d & HIDDEN: continue
         if c['cell_type'] == 'markdown':
             text, said = relink(source(c), rel, pages), sentence(source(c)) if not source(c).startswith('|') else said
             cells.append(dict(c, source=link_names(text))); continue
@@ -215,7 +225,7 @@ def bridge(path, pages):
                 for i, e in enumerate(made)]
         if made: tags = ['hide-input']
         if 'echo' in d or 'hide_input' in d: tags = ['remove-input']
-        meta = dict(tags=tags, mystnb=dict(image=dict(alt=said)))
+        meta = dict(tags=tags, mystnb=dict(image=dict(alt=told(c) or said)))
         cells.append(dict(c, source=code(c), metadata=meta, outputs=[_output(o) for o in c.get('outputs', [])]))
     heads = {re.sub(r'[^\w -]', '', h).strip().lower().replace(' ', '-') for c in cells
         if c['cell_type'] == 'markdown' for h in re.findall(r'^#+ (.+)', c['source'], re.M)}

@@ -1,12 +1,13 @@
 """Look at the built site from outside: `python docs/check_site.py docs/_site`.
 
-Every internal link and anchor leads somewhere, every picture is there and has a text, nothing is fetched from elsewhere,
-and every public name has its entry, with a link to its source.
+Every internal link and anchor leads somewhere, every picture is there and has a text, in a notebook one of its own,
+nothing is fetched from elsewhere, and every public name has its entry, with a link to its source.
 """
 import json, sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+import bridge
 
 class Page(HTMLParser):
     "Ids, links, pictures, files fetched, and entries of a page, with whether they lead to their source"
@@ -56,6 +57,8 @@ def faults(site):
         for url in page.fetched:
             if urlsplit(url).netloc: yield f'{where(p)}: {url} is fetched from elsewhere'
             elif not target(p, url)[0].exists(): yield f'{where(p)}: {url} is missing'
+    for p in [bridge.ROOT/bridge.FRONT, *bridge.library(), *bridge.tutorials()]:
+        for i in bridge.untold(bridge.read(p)): yield f'{p.name}: the picture of cell {i} has no `#| fig-alt`'
     ids = {i for page in pages.values() for i in page.ids}
     names = json.loads((site/'public_names.json').read_text(encoding='utf-8'))
     for name, module in names.items():

@@ -52,6 +52,19 @@ def test_a_link_that_leads_nowhere_stops_the_build():
     assert bridge.relink('[RESULTS.md](RESULTS.md#a)', 'benchmarks/ABLATIONS.md', pages) == '[Results](RESULTS.md#a)'
     assert bridge.relink('[the checks](tests/check.py)', 'README.md', set()) == 'the checks (`tests/check.py`)'
 
+def test_a_picture_has_the_text_of_its_cell(tmp_path, monkeypatch):
+    monkeypatch.setattr(bridge, 'ROOT', tmp_path)
+    def cell(kind, text, **kw): return dict(cell_type=kind, id=text[-1:], metadata={}, source=text, **kw)
+    def drawn(text, kind='png'): return cell('code', text, outputs=[dict(output_type='display_data',
+        data={f'image/{kind}': '', 'text/plain': 'Figure'})])
+    nb = dict(cells=[cell('markdown', 'Why. So it is:\n\n# A heading'), drawn('#| echo: false\n#| fig-alt: A curve\na'),
+        drawn('b', 'jpeg'), drawn('#| hide\nc'), cell('code', 'd', outputs=[])])
+    (tmp_path/'x.ipynb').write_text(json.dumps(nb))
+    made = [c for c in bridge.bridge(tmp_path/'x.ipynb', set())['cells'] if c['cell_type'] == 'code']
+    assert [c['metadata']['mystnb']['image']['alt'] for c in made[:2]] == ['A curve', 'So it is']
+    assert made[0]['source'] == 'a'
+    assert bridge.untold(nb) == ['b']
+
 def test_every_notebook_passes(tmp_path):
     bridge.main(tmp_path/'src')
     made = {p.relative_to(tmp_path/'src').as_posix() for p in (tmp_path/'src').rglob('*.ipynb')}
