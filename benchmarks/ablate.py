@@ -198,23 +198,23 @@ def table(out, track):
         '| ingredient | difference | 95 % interval | seeds |', '|---|---|---|---|']
     return '\n'.join([*head, *[f'| {n} | {d:+.3f} | {lo:+.3f} to {hi:+.3f} | {k} |' for n, d, lo, hi, k in rows], ''])
 
-def chart(out, track, path):
-    "Differences with their intervals, the best on top"
+def chart(rows, path):
+    "Differences of `compared` with their intervals, the best on top; fewer than three seeds are a screen, and hollow"
     import matplotlib; matplotlib.use('Agg')
     import matplotlib.pyplot as plt
-    rows = compared(out, track)[1][::-1]
     fig, ax = plt.subplots(figsize=(7, 1 + .3*len(rows)), dpi=80, layout='constrained')
     ax.axvline(0, color='.5', lw=1)
-    for k, (_, d, lo, hi, _) in enumerate(rows):
-        ax.plot([lo, hi], [k, k], color='#3b7ea1'); ax.plot(d, k, 'o', color='#3b7ea1')
-    ax.set_yticks(range(len(rows)), [r[0] for r in rows])
-    ax.set_xlabel('score against the base, with its 95 % interval')
+    for k, (_, d, lo, hi, seeds) in enumerate(rows[::-1]):
+        ax.plot([lo, hi], [k, k], color='#3b7ea1', ls='-' if seeds > 2 else ':')
+        ax.plot(d, k, 'o', color='#3b7ea1', mfc='#3b7ea1' if seeds > 2 else 'white')
+    ax.set_yticks(range(len(rows)), [r[0] for r in rows[::-1]])
+    ax.set_xlabel('score against the base, 95 % interval (hollow: fewer than three seeds)')
     path.parent.mkdir(parents=True, exist_ok=True); fig.savefig(path); plt.close(fig)
 
 def write(out, track, how, path=HERE/'ABLATIONS.md', images=HERE.parent/'docs'/'images'):
     "The table into its section of ABLATIONS.md, what is said around it stays; or a new section"
     image = f'ablations_{track}.png'
-    chart(out, track, images/image)
+    chart(compared(out, track)[1], images/image)
     title = dict(weights='With ImageNet weights', random='From random weights')[track]
     head, *sections = path.read_text(encoding='utf-8').split('\n## ')
     new = f'{title}\n\n{how}\n\n![Differences with their intervals](../docs/images/{image})\n\n{table(out, track)}'

@@ -58,6 +58,13 @@ def _find_source(app, module):
                 if isinstance(n, ast.Name): places[n.id] = 'other', *lines
     return analyzer.code, places
 
+def _front_page(app, page, template, context, doctree):
+    "The front page is called by the project's name alone, and says what it is to those who list it"
+    if page != 'index': return
+    context['docstitle'] = ''
+    context['metatags'] = context.get('metatags', '') + f'<meta name="description" content="{ini["DEFAULT"]["description"]}">'
+
 def setup(app):
     app.add_html_math_renderer('mathml', inline_renderers=_mathml('inline'), block_renderers=_mathml('block'))
     app.connect('viewcode-find-source', _find_source)
+    app.connect('html-page-context', _front_page)
