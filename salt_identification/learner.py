@@ -1241,8 +1241,8 @@ def plot_history(
     if not len(h): raise SaltError(f'{run} has no history yet; check the path, or go on with: saltid resume {run}')
     first, metrics = ['train_loss', 'valid_loss'], list(h)[list(h).index('valid_loss') + 1:][:2]
     fig, axs = plt.subplots(1, 3, figsize=(9,2.4), dpi=72, layout='constrained')
-    for ax, columns in zip(axs, (first, metrics, ['lr'])):
+    for ax, name, columns in zip(axs, ('loss', 'score', 'learning rate'), (first, metrics, ['lr'])):
         for c in columns: ax.plot(h['minutes'], h[c], label=c)
-        ax.set_xlabel('minutes')
+        ax.set_xlabel('minutes'); ax.set_ylabel(name)
         if columns: ax.legend()
     return axs
