@@ -331,6 +331,8 @@ def part_metric(size, tmp, log):
     import numpy as np
     import peers, torch
     from salt_identification.metrics import mean_precision
+    from salt_identification.training import keep_memory
+    keep_memory() # for all three, as in a training
     truth = _masks(size['metric']); preds = np.roll(truth, 3, 1)
     a, b = torch.as_tensor(preds), torch.as_tensor(truth)
     fns = dict(ours=lambda: mean_precision(a, b), usual_loop=lambda: peers.usual_precision(preds, truth),
