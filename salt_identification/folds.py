@@ -249,8 +249,8 @@ def _train_apart(survey, runs, k, minutes, given, changes, folds):
     for i in done: _train_fold(survey, runs[i], None, i, folds, given[i])
     todo = [i for i in range(len(runs)) if i not in done]
     if todo: survey_groups(survey) if given[0].get('grouped', True) else survey.train
-    minutes, turns = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
-    how = dict(folds=folds, minutes=minutes and minutes/turns, threads=max(1, cores()//k))
+    minutes, rounds = _minutes_left(minutes, time.monotonic() - start), math.ceil(len(runs)/k)
+    how = dict(folds=folds, minutes=minutes and minutes/rounds, threads=max(1, cores()//k))
     _side_by_side([_job(survey, runs[i], k, fold=i, given=given[i], **how) for i in todo], k,
         given[0].get('quiet', False))
 
