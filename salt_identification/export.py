@@ -120,7 +120,8 @@ def export_run(
 )->Path: # The file, in `run/exported`
     "Write the net of a run for another program"
     _need(to)
-    if int8 and to != 'onnx': raise SaltError('int8 is for onnx; export with to="onnx" (--to onnx), and predict with runtime onnx-int8')
+    if int8 and to != 'onnx':
+        raise SaltError('int8 is for onnx; export with to="onnx" (--to onnx), and predict with runtime onnx-int8')
     learn, config = load_run(run, survey, device='cpu'), read_config(run)
     about = dict(to=to, int8=int8, size=config['size'], n_in=config['data']['n_in'], weights=_mark(run))
     with new_folder(_folder(run, to, int8), overwrite) as d:

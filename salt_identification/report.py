@@ -207,7 +207,8 @@ def by_coverage(
 )->pd.DataFrame: # One line a class that has tiles: coverage, tiles, score, share of all that is lost
     "Score the tiles by how much of them is salt"
     kind = np.searchsorted(COVERAGES, seen.tiles.coverage, 'left')
-    names = ['no salt' if seen.n_classes == 1 else 'nothing', *[f'{100*a:g} to {100*b:g} %' for a, b in zip(COVERAGES, COVERAGES[1:])]]
+    empty = 'no salt' if seen.n_classes == 1 else 'nothing'
+    names = [empty, *[f'{100*a:g} to {100*b:g} %' for a, b in zip(COVERAGES, COVERAGES[1:])]]
     lost = 1 - seen.scores
     rows = [(n, int(at.sum()), seen.scores[at].mean(), lost[at].sum()/max(lost.sum(), 1e-9))
         for k, n in enumerate(names) if (at := kind == k).any()]
@@ -318,8 +319,8 @@ def _doubts(seen):
     "Reliability, and what looking at doubtful tiles would catch"
     p, y, (doubt, after, T), lost = calibrate(seen.probs, 1.), seen.tiles.masks, seen.doubts, 1 - seen.scores
     few = '' if .06 < min(T) and max(T) < 19 else ' A temperature is at its limit: there is too little to fit it on.'
-    yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that the net calls salt with 70 %, 70 % should be salt. '
-        f'Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
+    yield Html('<h2>Are the probabilities honest?</h2><p>Of the pixels that the net calls salt with 70 %, '
+        f'70 % should be salt. Expected calibration error, the mean distance from that: {ece(p, y):.4f}; '
         f'with the logits divided by a temperature ({T[0]:.2f} and {T[1]:.2f}, '
         f'each fitted on one half of the tiles and used on the other) {ece(after, y):.4f}.{few}</p>')
     curves = {'as the net says it': reliability(p, y), 'with the temperature': reliability(after, y)}
