@@ -43,12 +43,12 @@ def silent(
     with learn.no_bar(), learn.no_logging(): yield
 
 # %% ../nbs/07a_training.ipynb #977f4c51
-_OURS = 'MALLOC_', 'GLIBC_TUNABLES' # whoever has set these has thought of memory already
+_DECIDED = 'MALLOC_', 'GLIBC_TUNABLES' # whoever has set these has thought of memory already
 
 @cache
 def keep_memory()->bool: # False where there is nothing to ask, or where it has been decided otherwise
     "Let this process keep the memory that it frees, for the next batch"
-    if any(name.startswith(_OURS) for name in os.environ): return False
+    if any(name.startswith(_DECIDED) for name in os.environ): return False
     try: mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError): return False # macOS, Windows and musl have none
     most, trim = -4, -1 # M_MMAP_MAX, M_TRIM_THRESHOLD
