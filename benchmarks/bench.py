@@ -471,13 +471,16 @@ def section(got):
         + ', '.join(f'{k} {v}' for k, v in d['versions'].items()) + '; seed 0. Seconds and spreads: `latest.json`. ' + ' '.join(notes), '', '| key | measured | aim | |', '|---|---|---|---|', *rows, '', *failed, *['']*bool(failed)])
 
 def write_section(text, path=HERE/'RESULTS.md'):
-    "Put a section below the introduction of RESULTS.md; one of the same title is replaced"
+    "Put a section before the others on speed in RESULTS.md; of one of the same title what stands below its table is kept"
     head, *rest = path.read_text(encoding='utf-8').split('\n## ')
-    title = text.splitlines()[0][3:]
-    rest = [r for r in rest if r.splitlines()[0] != title]
-    new = '\n## '.join([head, text[3:].rstrip() + '\n', *rest])
+    title, new = text.splitlines()[0][3:], text[3:].rstrip() + '\n'
+    old = [r for r in rest if r.splitlines()[0] == title]
+    rest = [r for r in rest if r not in old]
+    said = old[0].rpartition('\n|')[2].partition('\n')[2].strip() if old and '\n|' in old[0] else ''
+    at = next((i for i, r in enumerate(rest) if r.startswith('Speed (')), 0)
+    rest.insert(at, new + f'\n{said}\n'*bool(said))
     part = path.with_name(path.name + '.part')
-    part.write_text(new, encoding='utf-8'); part.replace(path)
+    part.write_text('\n## '.join([head, *rest]), encoding='utf-8'); part.replace(path)
 
 def save(got, details, out):
     "Write `latest.json`, or another of its kind, whole or not at all"

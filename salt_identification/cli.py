@@ -790,11 +790,12 @@ def _demo_pictures(out, survey, score):
 def _demo_page(args, out, survey, score):
     "The page of the demo, and its result"
     from salt_identification.report import write_page
+    from salt_identification.tiles import colour_key
     best, worst, course = _demo_pictures(out, survey, score)
     empty = float((score.tiles['salt'] == 0).mean())
     text = f'{score}\npredicting nothing scores {empty:.4f} on these tiles'
     csv, page = out/'submission.csv', out/'page.html'
-    parts = ['truth: green, prediction: orange; the best of the tiles with salt', best, 'and the worst', worst]
+    parts = [f'{colour_key()} The best of the tiles with salt', best, 'and the worst', worst]
     write_page(page, 'Salt, found', [text, *parts, 'how the training went', course], args.overwrite)
     _give(args, dict(score.to_dict(), nothing=empty, submission=str(csv), page=str(page)),
         f'{text}\nsubmission: {csv}\npictures:   {page}')

@@ -27,7 +27,7 @@ from .learner import SaltLearner
 from .metrics import decide, tile_precision
 from .report import HeldOut, STYLE, cross_doubt, held_out
 from .submission import find_cut, to_masks
-from .tiles import COLOURS, show_tiles
+from .tiles import COLOURS, colour_key, show_tiles
 
 # %% ../nbs/10d_explore.ipynb #a1adaf39
 @dataclass
@@ -96,7 +96,7 @@ def _rim(mask):
 # %% ../nbs/10d_explore.ipynb #61737811
 def paint(
     image, # (H,W) bytes
-    truth=None, # (H,W) mask: green
+    truth=None, # (H,W) mask: blue
     pred=None, # (H,W) mask: orange
     zoom:int=1 # Pixels of the picture for each of the tile
 )->np.ndarray: # (H*zoom,W*zoom,3) bytes
@@ -211,7 +211,7 @@ def _say(self:Explorer, scores):
     "How many tiles are in, and what they score"
     mean = f', score {np.mean(scores):.3f}' if len(scores) else ''
     self.said.value = (f'{len(scores)} tiles{mean}; on the list: {len(self.tiles.review)}. '
-        'Green: truth, orange: prediction.')
+        f'{colour_key()}')
 
 # %% ../nbs/10d_explore.ipynb #585b528b
 @patch
@@ -341,7 +341,8 @@ def write_gallery(
     tiles = tile_table(run, survey, device)
     some, (threshold, area) = _some_of(tiles.table, n), find_cut(run, expected=False)
     data = dict(name=Path(run).resolve().name, all=len(tiles.table), threshold=threshold, area=area,
-        columns=[c for c in tiles.table if c != 'id'], tiles=[_packed(tiles, i) for i in some])
+        columns=[c for c in tiles.table if c != 'id'], tiles=[_packed(tiles, i) for i in some],
+        colours=COLOURS[0], key=colour_key())
     data = json.dumps(data).replace('</', '<\\/')
     text = _PAGE.read_text(encoding='utf-8').replace('/*STYLE*/', STYLE).replace('/*DATA*/', data)
     with new_file(out, overwrite) as f: f.write_text(text, encoding='utf-8')

@@ -25,7 +25,7 @@ from .metrics import (ExpectedCut, best_cut, empty_score, paired_difference,
 from .neighbours import survey_groups
 from .recipes import meant_for
 from .submission import find_cut, find_views, to_masks
-from .tiles import Tiles, find_ids, show_tiles
+from .tiles import Tiles, colour_key, find_ids, show_tiles
 from .tta import open_maps, predict_tiles
 from .uncertainty import calibrate, caught, ece, fit_review, plot_reliability, reliability
 
@@ -341,14 +341,13 @@ def _some(seen, k=12):
 
 def _tile_pictures(seen):
     "Figures of some tiles"
-    key = 'Green: truth; orange: prediction'
-    if seen.n_classes > 1: key = 'Truth and prediction, a pair of colours for each class'
+    key = colour_key(seen.n_classes)
     for title, at in _some(seen).items():
         if not len(at): continue
-        yield Html(f'<h2>{title}</h2><p>{key}; the number is the score of the tile.</p>')
-        titles = [f'{str(seen.tiles.ids[i])[:10]}  {seen.scores[i]:.2f}' for i in at]
+        yield Html(f'<h2>{title}</h2><p>{key} The number is the score of the tile.</p>')
+        titles = [f'{str(seen.tiles.ids[i])[:10]}\n{seen.scores[i]:.2f}' for i in at]
         fig = show_tiles(seen.tiles.images[at], seen.tiles.masks[at], seen.preds[at], titles)[0,0].figure
-        alt = f'{title}: tiles {", ".join(titles[:6])}. {key}'
+        alt = f'{title}: tiles {", ".join(titles[:6])}. {key}'.replace('\n', ' ')
         yield _picture(fig, alt, 'jpeg')
 
 # %% ../nbs/10b_report.ipynb #9a86fae4

@@ -31,9 +31,16 @@ def test_quick_parts_write_their_keys(tmp_path):
     assert '`metric_vs_loop`' in text and text.startswith('## Speed (')
 
 def test_a_section_replaces_one_of_its_title(tmp_path):
-    p = tmp_path/'R.md'; p.write_text('# Results\n\nHello.\n\n## Old\n\nkept\n\n## Speed (1)\n\ngone\n')
+    p = tmp_path/'R.md'
+    p.write_text('# Results\n\nHello.\n\n## Where\n\nkept\n\n## Speed (1)\n\ngone\n\n| 1 |\n\n- by hand\n\n## Speed (0)\n')
+    bench.write_section('## Speed (1)\n\nnew\n\n| 2 |\n', p)
+    assert p.read_text() == ('# Results\n\nHello.\n\n## Where\n\nkept\n\n'
+        '## Speed (1)\n\nnew\n\n| 2 |\n\n- by hand\n\n## Speed (0)\n')
+    bench.write_section('## Speed (2)\n\nnewer\n', p)
+    assert p.read_text().startswith('# Results\n\nHello.\n\n## Where\n\nkept\n\n## Speed (2)\n\nnewer\n\n## Speed (1)\n')
+    p.write_text('# Results\n\n## Old\n\nkept\n')
     bench.write_section('## Speed (1)\n\nnew\n', p)
-    assert p.read_text() == '# Results\n\nHello.\n\n## Speed (1)\n\nnew\n\n## Old\n\nkept\n'
+    assert p.read_text() == '# Results\n\n## Speed (1)\n\nnew\n\n## Old\n\nkept\n'
 
 def test_every_key_of_the_aims_has_a_part():
     assert sorted(k for keys in bench.KEYS.values()

@@ -29,6 +29,11 @@ def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
         said = lambda: b.execute_script("return document.getElementById('said').textContent")
         set_to = lambda id, v: b.execute_script(f"const e = document.getElementById('{id}'); "
             f"e.value = '{v}'; e.dispatchEvent(new Event('input'))")
+        set_to('threshold', 0); set_to('area', 0)
+        drawn = b.execute_script("const c = [...document.querySelectorAll('#grid canvas')].map(c => [...c.getContext('2d')"
+            ".getImageData(0, 0, c.width, c.height).data]); return c.flat()")
+        drawn = set(zip(drawn[::4], drawn[1::4], drawn[2::4]))
+        assert {(0, 176, 255), (255, 109, 0)} < drawn # the colours of show_tiles
         set_to('threshold', 1)
         empty = float((survey.train[[survey.ids.index(t) for t in b.execute_script('return D.tiles.map(t => t.id)')]].coverage == 0).mean())
         assert f'score {empty:.3f}' in said()
