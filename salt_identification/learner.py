@@ -14,6 +14,7 @@ import hashlib, inspect, json, math, platform, re, sys, tempfile, time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -497,7 +498,11 @@ def check_out(
 # %% ../nbs/08_learner.ipynb #df0dfa56
 def _versions():
     "What a run was made with, besides this library"
-    return dict(torch=torch.__version__, python=platform.python_version())
+    def of(name):
+        try: return metadata.version(name)
+        except metadata.PackageNotFoundError: return None
+    others = {n: v for n in ('fastai', 'timm', 'numpy') if (v := of(n))}
+    return dict(torch=torch.__version__, python=platform.python_version(), others=others)
 
 def new_run(
     out, # The folder to make

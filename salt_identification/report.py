@@ -277,7 +277,8 @@ def _settings(runs):
         transforms=_moves(c),
         epochs=', '.join(map(str, t['epochs'])), minutes=', '.join(f'{m:.1f}' for m in t['minutes']),
         precision=c['precision'], seed=c['data']['seed'], **{k: c['learner'][k] for k in ('lr', 'wd', 'ema')},
-        version=f'salt_identification {c["version"]}, torch {c.get("torch", "?")}, Python {c.get("python", "?")}')
+        version=f'salt_identification {c["version"]}, torch {c.get("torch", "?")}, Python {c.get("python", "?")}'
+            + ''.join(f', {n} {v}' for n, v in c.get('others', {}).items()))
     return _table(['what', 'value'], rows.items(), 'words')
 
 # %% ../nbs/10b_report.ipynb #9109d219

@@ -37,6 +37,11 @@ def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
         set_to('threshold', 1)
         empty = float((survey.train[[survey.ids.index(t) for t in b.execute_script('return D.tiles.map(t => t.id)')]].coverage == 0).mean())
         assert f'score {empty:.3f}' in said()
+        doubts = b.execute_script('return D.tiles.map(t => t.doubt)')
+        set_to('doubt-from', sorted(doubts)[3])
+        kept = sum(d >= sorted(doubts)[3] for d in doubts)
+        assert kept < len(doubts) and said().startswith(f'{kept} of {len(doubts)} tiles shown')
+        set_to('doubt-to', -1); assert said().startswith('0 of '); set_to('doubt-to', ''); set_to('doubt-from', '')
         off = lambda: b.execute_script("return document.getElementById('download').disabled")
         assert off() and b.title.startswith('Gallery of ')
         b.execute_script("document.querySelector('#grid button').click()")
@@ -45,4 +50,23 @@ def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
             else: b.execute_script("document.getElementById('keep').click()")
             assert f'On the list: {kept}' in said() and off() == (not kept)
         assert 'On the list: 1' in said() and b.execute_script('return [...kept.values()][0]') == 'rim'
+    finally: b.quit()
+
+def test_a_report_opens_without_a_network(tmp_path):
+    import walk
+    from salt_identification.learner import train_run
+    from salt_identification.report import write_report
+    from salt_identification.submission import tune_run
+    from salt_identification.synth import synth_survey
+    survey = synth_survey(tmp_path/'survey', n=40, n_test=1, seed=6, size=48)
+    tune_run(tmp_path/'run', train_run(survey, tmp_path/'run', steps=20, net='slim8', quiet=True))
+    page = write_report(tmp_path/'run')
+    b = walk.browser(tempfile.mkdtemp())
+    try:
+        for pixels in (390, 1440):
+            walk.width(b, pixels); b.get(page.as_uri())
+            assert not walk.errors(b) and walk.too_wide(b) <= 1
+            assert b.execute_script("return [...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt && i.src.startsWith('data:'))")
+            assert b.execute_script("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length") == 0
+        assert len(b.find_elements('css selector', 'h2')) > 4
     finally: b.quit()
