@@ -464,7 +464,9 @@ def section(got):
     once, failed = singles(d), [f'- `{part}` failed: {d[part]["failed"].splitlines()[-1]}' for part in PARTS
         if 'failed' in d.get(part, {})]
     notes = ['Our net is a smaller one than those of the peers, so their times over ours are fair only '
-        'where `score_kept` is 0 or more.', *([f'One call only (n=1): {", ".join(once)}.'] if once else [])]
+        'where `score_kept` is 0 or more. It is slim32 with random weights; where timm and a network are found, `saltid train` takes '
+        'tf_efficientnet_lite0, whose step takes some 2.2 times as long. Batches are of 32 tiles, those of fastai and of the plain '
+        'learner of 16 (fastai\'s page has 8). Memory is kept (`keep_memory`) in our processes, not in the peers\'.', *([f'One call only (n=1): {", ".join(once)}.'] if once else [])]
     return '\n'.join([f'## Speed ({d["date"]}, {m["cpu"]})', '',
         f'`{d["command"]}`, {d["minutes"]:.0f} minutes, on the CPU. Machine: {m["cpu"]}, {m["cores"]} cores, '
         f'{m["memory_gib"]} GiB; '
