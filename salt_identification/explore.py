@@ -118,7 +118,8 @@ def _questions(w, table):
     "A slider with two ends for each column but the id"
     def slider(c):
         lo, hi = float(table[c].min()), float(table[c].max()) + 1e-6
-        return w.FloatRangeSlider(description=c, min=lo, max=hi, value=(lo, hi), step=(hi - lo)/100)
+        return w.FloatRangeSlider(description=c, min=lo, max=hi, value=(lo, hi), step=(hi - lo)/100,
+            readout_format='.2f' if hi < 10 else '.0f')
     return {c: slider(c) for c in table if c != 'id'}
 
 # %% ../nbs/10d_explore.ipynb #87fa7e2d
@@ -146,7 +147,7 @@ def _make_cut(self:Explorer, w):
     self.down = w.Checkbox(description='largest first')
     self.own = w.Checkbox(value=True, description="the run's own cut")
     self.threshold = w.FloatSlider(description='threshold', min=0, max=1, step=.01, value=.5)
-    self.area = w.IntSlider(description='smallest area', min=0, max=300)
+    self.area = w.IntSlider(description='least area', min=0, max=300)
 
 # %% ../nbs/10d_explore.ipynb #2c9570b0
 @patch
@@ -169,7 +170,8 @@ def _lay_out(self:Explorer, w):
     "The widgets in their places"
     cells = [w.VBox([p, b]) for p, b in zip(self.pictures, self.buttons)]
     grid = w.Box(cells, layout=w.Layout(flex_flow='row wrap'))
-    left = w.VBox([*self.ranges.values(), self.order, self.down, self.own, self.threshold, self.area])
+    left = w.VBox([*self.ranges.values(), self.order, self.down, self.own, self.threshold, self.area],
+        layout=w.Layout(flex='0 0 330px'))
     hand = [w.HBox([self.note, self.keep]), w.HBox([self.file, self.save])]
     return w.HBox([left, w.VBox([self.said, w.HBox([self.back, self.on]), grid, self.large, *hand])])
 
