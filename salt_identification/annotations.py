@@ -214,7 +214,7 @@ def _pictures(folder):
     return found
 
 # %% ../nbs/01b_annotations.ipynb #0e4543c6
-def _empty_like(path):
+def _empty_like(path)->np.ndarray:
     "An empty mask of a picture's size"
     try:
         with Image.open(path) as img: return np.zeros(img.size[::-1], np.uint8)

@@ -267,7 +267,7 @@ def train_folds(
     survey, # `Survey`, or its path
     out, # Folder for the runs
     folds:int=5, # Number of folds
-    minutes:float=30., # Time for all of them together
+    minutes:float|None=30., # Time for all of them together; `epochs` or `steps` go before it
     overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
     nets:int|None=None, # Train the first so many folds only; None for all
     jobs:int|None=None, # Trainings at a time; None for one a core, but 1 on a GPU, or with parts of your own

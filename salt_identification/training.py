@@ -131,7 +131,7 @@ def fastest_precision(
 # %% ../nbs/07a_training.ipynb #d1396b7c
 class CPUAutocast(Callback):
     "Run the net's forward in bf16 on the CPU"
-    order = 10
+    order, autocast = 10, None
     def before_batch(self):
         self.release()
         self.autocast = autocast('bf16', 'cpu')
@@ -140,7 +140,7 @@ class CPUAutocast(Callback):
         self.learn.pred = self.pred.float()
         self.release()
     def release(self):
-        if getattr(self, 'autocast', None): self.autocast.__exit__(None, None, None)
+        if self.autocast: self.autocast.__exit__(None, None, None)
         self.autocast = None
 
 # %% ../nbs/07a_training.ipynb #c5b0877d
@@ -155,7 +155,7 @@ class GPUAutocast(MixedPrecision):
         self.release()
     def after_loss(self): "Nothing is left to leave"
     def release(self):
-        if getattr(self, 'inside', False): self.autocast.__exit__(None, None, None)
+        if getattr(self, 'inside', False): self.autocast.__exit__(None, None, None) # pyright: ignore
         self.inside = False
     @property
     def scale(self):
@@ -218,7 +218,8 @@ def after_batch(self:EMA):
     if not self.training: return
     self.steps += 1
     keep = min(self.decay, (1 + self.steps)/(10 + self.steps))
-    with torch.no_grad(): torch._foreach_lerp_([self.mean[k] for k in self.live], list(self.live.values()), 1 - keep)
+    with torch.no_grad():
+        torch._foreach_lerp_([self.mean[k] for k in self.live], list(self.live.values()), 1 - keep) # pyright: ignore
 
 # %% ../nbs/07a_training.ipynb #a008baa8
 def _put(net, values):
@@ -509,13 +510,13 @@ def read_state(
 class Plan:
     "`ends`: steps done at the end of each epoch; `pieces`: (step, progress) points, straight lines between"
     ends:list # Whole numbers that grow
-    pieces:list|None = None # None for one line from (0, 0) to (steps, 1)
+    pieces:list|tuple = () # Empty for one line from (0, 0) to (steps, 1)
     def __post_init__(self): self.pieces = [list(p) for p in self.pieces or [(0, 0.), (self.steps, 1.)]]
     @property
     def steps(self): return self.ends[-1]
     @property
     def epochs(self): return len(self.ends)
-    def progress(self, step): return float(np.interp(step, *zip(*self.pieces)))
+    def progress(self, step): return float(np.interp(step, *zip(*self.pieces))) # pyright: ignore[reportCallIssue]
 
 # %% ../nbs/07a_training.ipynb #73267f79
 def plan_steps(

@@ -46,15 +46,15 @@ def make_views(
 @dataclass
 class Maps:
     "Probabilities of tiles: `mean` and `std` (N,n_out,H,W), `ids` of the tiles"
-    mean:object # Tensor or array, 0 to 1
-    std:object # Tensor or array
+    mean:torch.Tensor|np.ndarray # 0 to 1
+    std:torch.Tensor|np.ndarray # Their spread
     ids:list|None = None # Names, one a tile
     def __len__(self): return len(self.mean)
 
 # %% ../nbs/09_tta.ipynb #ede8a74a
 def _mean_std(answers):
     "Mean and spread of tensors that come one at a time"
-    mean, squares = 0., 0.
+    mean, squares, n = 0., 0., 0
     for n, p in enumerate(answers, 1):
         if n > 1 and p.shape != mean.shape:
             raise SaltError(f'one net answers {tuple(p.shape[1:])}, another {tuple(mean.shape[1:])}; '
@@ -167,7 +167,7 @@ def predict_tiles(
     bs = asked[0][1].bs
     with evaluating([l.model for l in learners]):
         parts = [_mean_std(answers(images[i:i+bs])) for i in range(0, len(images), bs)]
-    return Maps(*map(torch.cat, zip(*parts)), ids)
+    return Maps(*map(torch.cat, zip(*parts)), ids=ids)
 
 # %% ../nbs/09_tta.ipynb #8b698024
 def _starts(n, side, overlap):
@@ -212,7 +212,7 @@ def predict_section(
         maps = predict_tiles(learn, np.stack([section[w] for w in at]), tta, bs).mean
         if i == 0: total = torch.zeros(maps.shape[1], *section.shape)
         for w, p in zip(at, maps):
-            total[(slice(None), *w)] += p*taper
+            total[(slice(None), *w)] += p*taper # pyright: ignore[reportIndexIssue]
             weight[w] += taper
     return (total/weight).numpy()
 
