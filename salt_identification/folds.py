@@ -64,7 +64,7 @@ def cores()->int: # At least 1
 # %% ../nbs/08a_folds.ipynb #8c420e0e
 def plan_jobs(
     nets:int, # Nets to train
-    device='cpu', # Where
+    device:str|torch.device='cpu', # Where
     most:int|None=None # At a time; None for `cores()`
 )->int: # Trainings at a time
     "Choose how many nets to train at a time"

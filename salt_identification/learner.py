@@ -11,6 +11,7 @@ __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'COURSE_LIMITS', 'net_spec', 'make_ne
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
 import hashlib, inspect, json, math, platform, re, sys, tempfile, time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -345,7 +346,7 @@ def _check_batch(n, size):
 def salt_learner(
     dls:SaltDataLoaders, # From `salt_dataloaders`
     net=None, # Name of an encoder, 'unet34', a net, or a dict of `net_spec`; None for a narrow one ('slim32')
-    loss='bce>symlovasz@0.5', # As for `make_loss`
+    loss:str|Callable='bce>symlovasz@0.5', # As for `make_loss`
     lr:float=2e-3, # Learning rate at its highest
     wd:float=1e-2, # Weight decay
     ema:float=.99, # Share of the averaged weights that a step keeps; 0 for no average
@@ -735,7 +736,7 @@ class Patience(TrackerCallback):
     order = 95
     def __init__(self,
         patience:int, # Epochs
-        rows=() # Lines of the history of earlier sittings
+        rows:list|tuple=() # Lines of the history of earlier sittings
     ):
         super().__init__(monitor='valid_loss')
         self.patience, self.rows = patience, list(rows)
@@ -1203,7 +1204,7 @@ def _every_run(path):
         return inner
 
 def list_runs(
-    path='runs' # A run, or a folder with runs in it
+    path:str|Path='runs' # A run, or a folder with runs in it
 )->pd.DataFrame: # One line a run
     "A table of runs: score, time, settings"
     t = pd.DataFrame([_line_of(run) for run in _every_run(path)])

@@ -246,7 +246,7 @@ def try_plan(
     args:dict, # Arguments for `train_run`
     plan:dict, # `nets` and `folds`, and changes to the arguments
     seed:int=0, # As for `train_run`
-    device='cpu', # Where the nets are trained
+    device:str|torch.device='cpu', # Where the nets are trained
     seconds:float=4. # How long to look
 )->dict: # Seconds of a `step` and of a predicted `tile`, the `precision`, and how many `jobs` at a time
     "Measure how fast this machine is at a plan; of nets that differ, at the slowest"
@@ -561,7 +561,7 @@ def _cook(survey, out, config, device, quiet):
 def run_recipe(
     survey, # `Survey`, or its path
     out, # The folder to make; one that was begun with the same settings is gone on with
-    recipe='quick', # 'quick', 'hour', 'evening', or a file such as 'my.toml'
+    recipe:str|Path='quick', # 'quick', 'hour', 'evening', or a file such as 'my.toml'
     minutes:float|None=None, # Time of the whole way; None for the recipe's
     weights=None, # An encoder's file, 'imagenet', 'none'; None for the best to be had, or for none if `net` is named
     net:str|None=None, # Encoder; None for that of the recipe or of the weights

@@ -64,7 +64,7 @@ def _is_salt(p, threshold):
 # %% ../nbs/10_submission.ipynb #bafdbbcd
 def to_masks(
     maps, # `Maps`, or (N,n,H,W) probabilities, floats or bytes
-    threshold=.5, # Probability above which a pixel is salt, or an `ExpectedCut`; several classes go by the largest
+    threshold:float|ExpectedCut=.5, # Salt is above this probability; several classes go by the largest
     min_area:int=0, # Masks of fewer pixels become empty
     holes:int=0 # Islands of rock up to so many pixels are filled
 )->np.ndarray: # (N,H,W) uint8 of 0 and 1, or class numbers
@@ -291,7 +291,7 @@ def _check_kept(tta):
 def tune_run(
     run, # The run's folder
     learn:SaltLearner|None=None, # Its learner, if it is at hand: its tiles need not be read again
-    tta='flip', # As for `make_views`, but for views of your own
+    tta:str='flip', # As for `make_views`, but for views of your own
     device=None # None for a GPU if there is one
 )->dict: # threshold, min_area, score, tiles, and the score of `nothing`
     "Choose threshold and smallest area on the part that a run has held out"

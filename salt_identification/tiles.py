@@ -845,7 +845,7 @@ def chunks(self:Survey,
 
 # %% ../nbs/01_tiles.ipynb #46a46070
 def find_survey(
-    root='/kaggle/input' # Folder to look in
+    root:str|Path='/kaggle/input' # Folder to look in
 )->Path: # The survey's folder
     "The folder under `root` that holds a `train.csv` and tiles"
     for f in sorted(Path(root).rglob('train.csv')):

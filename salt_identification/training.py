@@ -74,7 +74,7 @@ def shortest_time(
 # %% ../nbs/07a_training.ipynb #87e39c9a
 def autocast(
     precision:str, # 'float32', 'bf16' or 'fp16'
-    device='cpu' # Where the net computes
+    device:str|torch.device='cpu' # Where the net computes
 ): # Context manager
     "A context in which the net works in `precision`"
     dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(precision)
@@ -118,7 +118,7 @@ def _fastest_here(net, size, n_in, bs):
 # %% ../nbs/07a_training.ipynb #19a8e317
 def fastest_precision(
     net:nn.Module, # The net to train
-    device='cpu', # Where it is trained
+    device:str|torch.device='cpu', # Where it is trained
     size=(101,101), # Height and width of the tiles
     n_in:int=1, # Channels of the tiles
     bs:int=8 # Tiles of the trial; no more than are trained at once
@@ -520,7 +520,7 @@ class Plan:
 
 # %% ../nbs/07a_training.ipynb #73267f79
 def plan_steps(
-    steps:int, # Steps in all
+    steps:float, # Steps in all, rounded
     epochs:int # Times to validate and save
 )->Plan: # `epochs` of equal length, but none empty
     "Divide steps into epochs of equal length"
@@ -632,7 +632,7 @@ def after_epoch(self:PlanClock):
 def cosine_cycles(
     n:int, # Cycles
     hi, # Learning rate at the start of each, one number or one a group
-    lo=0. # At its end
+    lo:float|np.ndarray=0. # At its end
 ): # Function of the progress, 0 to 1
     "Make a schedule of `n` cosines from `hi` down to `lo`"
     return lambda p: lo + (hi - lo)*(1 + math.cos(math.pi*((p*n) % 1 if p < 1 else 1)))/2

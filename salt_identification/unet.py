@@ -260,7 +260,7 @@ class Unet34(_Net):
     def __init__(self,
         n_in:int=3, # Channels of the image
         n_out:int=1, # Channels of logits: 1 for salt, n for n classes
-        pretrained=False, # True for ImageNet weights, or a file of them
+        pretrained:bool|str|Path=False, # True for ImageNet weights, or a file of them
         dropout:float=0. # Dropout in the blocks, half of it on the bottom
     ):
         super().__init__()
