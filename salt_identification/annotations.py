@@ -147,7 +147,7 @@ def _paint(a, masks, names, classes, ignore=()):
 def coco_masks(
     path, # COCO's JSON file
     classes=None, # Names in the order of their numbers, from 1; None for those of the file
-    ignore=() # Names of categories that are passed over
+    ignore:list|tuple=() # Names of categories that are passed over
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of a COCO file; where annotations overlap, the later one counts"
     d = _read_json(path, ['images', 'categories', 'annotations'], 'COCO')
@@ -177,8 +177,8 @@ def _labelme_mask(shape, size):
 # %% ../nbs/01b_annotations.ipynb #c46c54f0
 def labelme_masks(
     folder, # With a JSON file for each image that has something in it
-    classes=('salt',), # Names in the order of their numbers, from 1
-    ignore=() # Names of shapes that are passed over, whatever their kind
+    classes:list|tuple=('salt',), # Names in the order of their numbers, from 1
+    ignore:list|tuple=() # Names of shapes that are passed over, whatever their kind
 )->dict: # name of the image file -> (H,W) uint8 of class numbers
     "Read the masks of Labelme's files; where shapes overlap, the later one counts"
     if not Path(folder).is_dir(): raise SaltError(f'{folder} is no folder; check the path')
@@ -198,7 +198,7 @@ def labelme_masks(
 def class_numbers(
     path, # COCO's JSON file, or a folder of Labelme's
     classes=None, # As for `coco_masks` and `labelme_masks`
-    ignore=() # Likewise
+    ignore:list|tuple=() # Likewise
 )->dict: # number -> name, from 1
     "Say which class number stands for which name"
     if Path(path).is_dir(): names = _class_names(classes or ('salt',), None, ignore)
@@ -214,7 +214,7 @@ def _pictures(folder):
     return found
 
 # %% ../nbs/01b_annotations.ipynb #0e4543c6
-def _empty_like(path):
+def _empty_like(path)->np.ndarray:
     "An empty mask of a picture's size"
     try:
         with Image.open(path) as img: return np.zeros(img.size[::-1], np.uint8)

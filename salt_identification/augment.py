@@ -327,9 +327,9 @@ class PadTile(ResizeTile):
 def tile_tfms(
     flip:bool=True, # Left and right
     dihedral:bool=False, # All eight ways, in place of the flip
-    affine=False, # True, or a dict for `AffineTile`
-    light=False, # True, or a dict for `LightTile`
-    cutmix=False # True, or a dict for `CutMixTile`
+    affine:bool|dict=False, # True, or a dict for `AffineTile`
+    light:bool|dict=False, # True, or a dict for `LightTile`
+    cutmix:bool|dict=False # True, or a dict for `CutMixTile`
 )->list: # For `batch_tfms`
     "Transforms for training, in the order in which they are applied"
     tfms = [DihedralTile(p=1.)] if dihedral else [FlipTile()] if flip else []

@@ -72,7 +72,7 @@ def tile_stats(
     tiles:Tiles # Tiles of the training part
 )->tuple: # (mean, standard deviation), white is 1
     "Mean and spread of the pixels of `tiles`"
-    some = (tiles[i:i+64].images for i in range(0, len(tiles), 64))
+    some = (tiles[i:i+64].images for i in range(0, len(tiles), 64)) # pyright: ignore[reportIndexIssue]
     h = sum(np.bincount(a.ravel(), minlength=256) for a in some)
     v, h = np.arange(256)/255, h/h.sum()
     mean = float((h*v).sum())
@@ -112,7 +112,7 @@ def to_input(
     "Turn grey bytes into the net's input"
     images = np.asarray(images)
     x = torch.as_tensor(np.ascontiguousarray(check_bytes(images[None] if images.ndim == 2 else images)))
-    return NormTile(*stats, n_in).norm(x[:,None].float()/255)
+    return NormTile(*stats, n_in=n_in).norm(x[:,None].float()/255)
 
 # %% ../nbs/04_data.ipynb #fceb323f
 Tile = namedtuple('Tile', 'id image mask depth', defaults=(None, None))
@@ -139,7 +139,7 @@ def check_classes(
     n_out:int # Channels of the net
 ):
     "Say it if the masks of `tiles` hold a class beyond `n_out`"
-    top = int(tiles.masks.max(initial=0))
+    top = int(tiles.masks.max(initial=0)) # pyright: ignore[reportOptionalMemberAccess]
     if top <= max(1, n_out - 1): return
     raise SaltError(f'masks hold class {top}, but n_out is {n_out}; pass n_out={top + 1}, or leave it out')
 
@@ -185,7 +185,7 @@ def order(self:TileDL,
 @patch
 def get_idxs(self:TileDL)->list: # Indices of tiles
     "Tiles of the next `len(self)` batches, from `position` on"
-    if not self.shuffle: return super(TileDL, self).get_idxs()
+    if not self.shuffle: return super(TileDL, self).get_idxs() # pyright: ignore[reportReturnType]
     a, b = self.position*self.bs, (self.position + len(self))*self.bs
     size = self.pass_steps*self.bs
     return [i for k in range(a//size, -(-b//size)) for i in self.order(k)[max(0, a - k*size):b - k*size]]
@@ -393,7 +393,7 @@ def _settle(tiles, fold, n_folds, bs, n_in, n_out, stats, seed, groups=None, lea
 class SaltDataLoaders(DataLoaders):
     "`DataLoaders` with `survey`, `fold`, `stats`, `n_in`, `n_out`, `train_tiles`, `valid_tiles`, `settings`"
 
-def _dress(dls, settings, **attrs):
+def _dress(dls, settings, **attrs)->SaltDataLoaders:
     "Give `dls` its class and attributes"
     dls.__class__ = SaltDataLoaders
     dls.settings = {**settings, 'stats': list(settings['stats'])}
@@ -462,7 +462,8 @@ def show_results(self:TileDL,
 ): # Axes, (rows, columns)
     "Draw tiles of a batch with a prediction, and the truth if it is known"
     if isinstance(out, tuple): (out,) = out
-    (x, *y), out = self.decode(b)[:2], self.decode((b[0], TensorMask(out)))[1] # not padded or resized any more
+    # not padded or resized any more
+    (x, *y), out = self.decode(b)[:2], self.decode((b[0], TensorMask(out)))[1] # pyright: ignore
     return show_tiles(x[:max_n], y[0][:max_n] if y else None, out[:max_n], ncols=ncols)
 
 # %% ../nbs/04_data.ipynb #9017bcb1

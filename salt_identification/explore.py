@@ -61,7 +61,7 @@ def pick(self:TileTable,
     t = self.table
     for name in (order, *ranges):
         if name not in t: raise SaltError(f'there is no column {name}; choose {", ".join(t)}')
-    for name, (lo, hi) in ranges.items(): t = t[(t[name] >= lo - 1e-9) & (t[name] <= hi + 1e-9)]
+    for name, (lo, hi) in ranges.items(): t = t.loc[(t[name] >= lo - 1e-9) & (t[name] <= hi + 1e-9)]
     return t.sort_values(order, ascending=not descending, kind='stable').index.tolist()
 
 # %% ../nbs/10d_explore.ipynb #a1ac9215
@@ -91,7 +91,7 @@ def write_review(self:TileTable,
 # %% ../nbs/10d_explore.ipynb #84627ae6
 def _rim(mask):
     "Pixels of a mask that touch what is not in it, or the side of the tile"
-    return (mask > 0) & ~binary_erosion(mask > 0)
+    return (mask > 0) & ~binary_erosion(mask > 0) # pyright: ignore[reportOperatorIssue]
 
 # %% ../nbs/10d_explore.ipynb #61737811
 def paint(

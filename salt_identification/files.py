@@ -29,12 +29,12 @@ def check_range(
     value, # The number
     lo, # Smallest that is allowed
     hi # Largest that is allowed
-): # `value`; a plain number for one of numpy's
+)->float: # `value`; a plain number for one of numpy's
     "Give back `value` if it is a number from `lo` to `hi`, or say what was expected"
     if not isinstance(value, Real) or isinstance(value, bool):
         raise SaltError(f'{name} is {value!r}, expected a number from {lo} to {hi}')
     if not lo <= value <= hi: raise SaltError(f'{name} is {value}, expected {lo} to {hi}')
-    return getattr(value, 'item', lambda: value)()
+    return getattr(value, 'item', lambda: value)() # pyright: ignore[reportReturnType]
 
 # %% ../nbs/00_files.ipynb #806deb53
 def check_whole(

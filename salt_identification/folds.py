@@ -64,7 +64,7 @@ def cores()->int: # At least 1
 # %% ../nbs/08a_folds.ipynb #8c420e0e
 def plan_jobs(
     nets:int, # Nets to train
-    device='cpu', # Where
+    device:str|torch.device='cpu', # Where
     most:int|None=None # At a time; None for `cores()`
 )->int: # Trainings at a time
     "Choose how many nets to train at a time"
@@ -267,7 +267,7 @@ def train_folds(
     survey, # `Survey`, or its path
     out, # Folder for the runs
     folds:int=5, # Number of folds
-    minutes:float=30., # Time for all of them together
+    minutes:float|None=30., # Time for all of them together; `epochs` or `steps` go before it
     overwrite:bool=False, # Replace runs that are there; else the finished are kept, and others resumed
     nets:int|None=None, # Train the first so many folds only; None for all
     jobs:int|None=None, # Trainings at a time; None for one a core, but 1 on a GPU, or with parts of your own

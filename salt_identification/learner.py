@@ -11,6 +11,7 @@ __all__ = ['DEFAULT_NET', 'NETS', 'ADAMW', 'COURSE_LIMITS', 'net_spec', 'make_ne
 
 # %% ../nbs/08_learner.ipynb #9cf35a16
 import hashlib, inspect, json, math, platform, re, sys, tempfile, time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -51,7 +52,7 @@ from .training import (EMA, CPUAutocast, DeepSupervision, EpochStop, LossProgres
 from .unet import Unet, Unet34, param_groups
 
 # %% ../nbs/08_learner.ipynb #7a689dcd
-DEFAULT_NET = dict(kind='Unet', config=dict(encoder='slim32'))
+DEFAULT_NET:dict = dict(kind='Unet', config=dict(encoder='slim32'))
 NETS = dict(Unet=Unet, Unet34=Unet34)
 
 def net_spec(
@@ -345,7 +346,7 @@ def _check_batch(n, size):
 def salt_learner(
     dls:SaltDataLoaders, # From `salt_dataloaders`
     net=None, # Name of an encoder, 'unet34', a net, or a dict of `net_spec`; None for a narrow one ('slim32')
-    loss='bce>symlovasz@0.5', # As for `make_loss`
+    loss:str|Callable='bce>symlovasz@0.5', # As for `make_loss`
     lr:float=2e-3, # Learning rate at its highest
     wd:float=1e-2, # Weight decay
     ema:float=.99, # Share of the averaged weights that a step keeps; 0 for no average
@@ -447,7 +448,7 @@ def fit_minutes(self:SaltLearner,
     start, budget = time.monotonic(), check_range('minutes', minutes, .01, 100_000)*60
     speed = measure_speed(self, min(1, budget*.05))
     spent = time.monotonic() - start
-    plan = plan_minutes(budget*.98 - spent, *speed, self.dls.train.pass_steps)
+    plan = plan_minutes(budget*.98 - spent, *speed, pass_steps=self.dls.train.pass_steps)
     self.dls.train.position = 0
     return self.fit_plan(plan, cycles, encoder_rate, PlanClock(plan, budget*.99, spent=spent), cbs)
 
@@ -735,7 +736,7 @@ class Patience(TrackerCallback):
     order = 95
     def __init__(self,
         patience:int, # Epochs
-        rows=() # Lines of the history of earlier sittings
+        rows:list|tuple=() # Lines of the history of earlier sittings
     ):
         super().__init__(monitor='valid_loss')
         self.patience, self.rows = patience, list(rows)
@@ -856,7 +857,8 @@ def _plan(learn, minutes, epochs, steps, start):
     if steps: return plan_steps(steps, max(1, round(steps/n)))
     if epochs: return plan_steps(epochs*n, epochs)
     speed = measure_speed(learn, min(1, minutes*3))
-    return plan_minutes(max(1., minutes*60*.97 - (time.monotonic() - start) - 2*speed[1]), *speed, n)
+    left = minutes*60*.97 - (time.monotonic() - start) - 2*speed[1]
+    return plan_minutes(max(1., left), *speed, pass_steps=n)
 
 # %% ../nbs/08_learner.ipynb #4cd74f5b
 def _budget(train):
@@ -892,7 +894,7 @@ def _new_learner(survey, device, data, tfms=None, **parts):
 def train_run(
     survey, # `Survey`, or its path
     out, # The run's folder, to be made
-    minutes:float=30., # Time in all; `epochs` or `steps` go before it
+    minutes:float|None=30., # Time in all; `epochs` or `steps` go before it
     epochs:int|None=None, # Passes over the tiles
     steps:int|None=None, # Steps of the optimiser
     seed:int=0, # Same seed and same steps, same run
@@ -1072,7 +1074,7 @@ def _check_own(config, run, given, begun=False, call='resume_run'):
         f'again, in Python: {call}({str(run)!r}, {", ".join(f"{n}=..." for n in missing)})')
 
 # %% ../nbs/08_learner.ipynb #eb06dd91
-def _moved(survey, run, config):
+def _moved(survey, run, config)->dict:
     "Note where the survey of a run is now; the new config"
     config = config | dict(survey=str(as_survey(survey).path.resolve()))
     write_json(run/'config.json', config, overwrite=True)
@@ -1184,7 +1186,7 @@ def _line_of(run):
     except SaltError as e: return dict(run=str(run), note=str(e))
     net, data = config['net'], config['data']
     last = lambda c: float(h[c].iloc[-1]) if c in h and len(h) else math.nan
-    best = h.get('mean_precision', pd.Series(dtype=float)).max()
+    best = h.get('mean_precision', pd.Series(dtype=float)).max() # pyright: ignore
     score = last('mean_precision') if config['train'].get('keep') == 'last' else best
     note, where = 'unfinished' if is_stopped(run) else '', dict(run=str(run), survey=Path(config['survey']).name)
     return where | dict(note=note, score=cut.get('score', score), nothing=cut.get('nothing', math.nan),
@@ -1202,7 +1204,7 @@ def _every_run(path):
         return inner
 
 def list_runs(
-    path='runs' # A run, or a folder with runs in it
+    path:str|Path='runs' # A run, or a folder with runs in it
 )->pd.DataFrame: # One line a run
     "A table of runs: score, time, settings"
     t = pd.DataFrame([_line_of(run) for run in _every_run(path)])

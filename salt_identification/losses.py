@@ -9,6 +9,7 @@ __all__ = ['ACTS', 'LOSSES', 'plain', 'TileLoss', 'to_probs', 'BCELoss', 'FocalL
 
 # %% ../nbs/06_losses.ipynb #976e1b34
 import ast, inspect, re
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +55,7 @@ class TileLoss(nn.Module):
     "A loss that is worked out tile by tile: subclasses give `binary(x, y)` and `multi(x, y)`, each (B,)"
     y_int = True # To fastai's `MixUp`: mix two losses, not two masks
     unseen = True # No batch was given yet
+    binary:Callable; multi:Callable
     def __init__(self,
         reduction:str='mean' # 'mean', 'sum' or 'none' (one number a tile)
     ):
@@ -263,8 +265,8 @@ class SumLoss(TileLoss):
         if not 0 < len(self.losses) == len(self.weights):
             raise SaltError(f'{len(self.losses)} losses have {len(self.weights)} weights; give one each')
 
-    def binary(self, x, y): return sum(w*l.binary(x, y) for l, w in zip(self.losses, self.weights))
-    def multi(self, x, y): return sum(w*l.multi(x, y) for l, w in zip(self.losses, self.weights))
+    def binary(self, x, y): return sum(w*l.binary(x, y) for l, w in zip(self.losses, self.weights)) # pyright: ignore
+    def multi(self, x, y): return sum(w*l.multi(x, y) for l, w in zip(self.losses, self.weights)) # pyright: ignore
 
 # %% ../nbs/06_losses.ipynb #e527bfc4
 class SwitchLoss(TileLoss):
@@ -279,8 +281,8 @@ class SwitchLoss(TileLoss):
         super().__init__(reduction)
         self.first, self.then, self.at = _part(first), _part(then), check_range('at', at, 0, 1e6)
 
-    def binary(self, x, y): return self.now.binary(x, y)
-    def multi(self, x, y): return self.now.multi(x, y)
+    def binary(self, x, y): return self.now.binary(x, y) # pyright: ignore[reportCallIssue]
+    def multi(self, x, y): return self.now.multi(x, y) # pyright: ignore[reportCallIssue]
 
 # %% ../nbs/06_losses.ipynb #8fe0abe6
 @patch(as_prop=True)
@@ -401,7 +403,7 @@ def _read_at(spec, at):
 # %% ../nbs/06_losses.ipynb #e0aecdfa
 def make_loss(
     spec # Such as 'bce', 'focal(gamma=3)+0.5*dice', 'bce>lovasz@0.5'; a loss is given back as it is
-)->nn.Module: # One that `loss_spec` writes down the same
+)->Callable: # One that `loss_spec` writes down the same
     "Make a loss by its name"
     if callable(spec): return spec
     if not isinstance(spec, str): raise SaltError(f'loss is {spec!r}, expected a name such as "bce", or a loss')

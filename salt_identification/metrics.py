@@ -28,7 +28,7 @@ from .files import SaltError, check_range, check_whole
 def _numbers(x, name):
     "`x` as a plain tensor (N,H,W) of class numbers or booleans"
     if isinstance(x, torch.Tensor): x = x.detach().as_subclass(torch.Tensor)
-    else: x = torch.as_tensor(np.require(x, requirements='CW'))
+    else: x = torch.as_tensor(np.require(x, requirements=['C', 'W']))
     if x.is_floating_point(): raise SaltError(f'{name} are {x.dtype}, expected booleans or integers; pass {name} > .5')
     if x.ndim != 3:
         raise SaltError(f'{name} have shape {tuple(x.shape)}, expected (N,H,W); drop the channel, or add [None]')
@@ -218,6 +218,7 @@ def decide(
 # %% ../nbs/07_metrics.ipynb #b5ed5a8e
 class SaltMetric(Metric):
     "Keep the counts of each tile, and score them together; subclasses have `name` and `score`"
+    name:str # pyright: ignore[reportIncompatibleVariableOverride]
     def __init__(self,
         threshold:float=.5 # Salt where the probability is above it
     ):
@@ -308,9 +309,9 @@ class Cut:
     threshold:float # Salt where the probability is above it
     min_area:int # A tile with fewer pixels of salt becomes empty
     score:float|None=None # Mean precision of this cut on the tiles it was chosen on
-    table:np.ndarray=field(default=None, repr=False) # (T,A) mean precision of all that were tried
-    thresholds:np.ndarray=field(default=None, repr=False) # (T,) tried
-    min_areas:np.ndarray=field(default=None, repr=False) # (A,) tried, pixels
+    table:np.ndarray|None=field(default=None, repr=False) # (T,A) mean precision of all that were tried
+    thresholds:np.ndarray|None=field(default=None, repr=False) # (T,) tried
+    min_areas:np.ndarray|None=field(default=None, repr=False) # (A,) tried, pixels
 
 # %% ../nbs/07_metrics.ipynb #f0821c14
 @patch
@@ -375,10 +376,10 @@ def _try_cuts(probs, masks, thresholds, min_areas):
     "Precision (N,T,A) of each tile at each cut, and the thresholds (T,) and smallest areas (A,) tried"
     thr = _tries('thresholds', np.float32(THRESHOLDS if thresholds is None else thresholds), 1)
     min_areas = _tries('min_areas', np.ceil(MIN_AREAS if min_areas is None else min_areas), 1e9).astype(int)
-    return _cut_scores(*_all_areas(probs, masks, thr), min_areas), thr, min_areas
+    return _cut_scores(*_all_areas(probs, masks, thr), min_areas=min_areas), thr, min_areas
 
 # %% ../nbs/07_metrics.ipynb #dda198be
-def _pick(scores, rows, columns, kind=Cut):
+def _pick(scores, rows, columns, kind:type=Cut):
     "The best cut by `scores` (N,R,C), and its row and column"
     table = scores.mean(0)
     i, j = _plateau(table)
@@ -396,7 +397,7 @@ def best_cut(
 
 # %% ../nbs/07_metrics.ipynb #1d42b3cc
 _LOGITS = np.arange(-5, 5.01, .25)
-LEVELS = np.float32([*1/(1 + np.exp(-_LOGITS)), 1]) # Thresholds that a tile can get; above 1 is nothing: the empty mask
+LEVELS = np.array([*1/(1 + np.exp(-_LOGITS)), 1], np.float32) # Thresholds of tiles; above 1 is nothing: the empty mask
 
 # %% ../nbs/07_metrics.ipynb #d348c7ae
 def _level_chances(sharpness, shift):
@@ -421,9 +422,9 @@ class ExpectedCut:
     sharpness:float # Factor of the logits; above 1 the net is surer than it says
     shift:float # Added to the logits then; above 0 there is more salt than it says
     score:float|None=None # Mean precision on the tiles it was chosen on
-    table:np.ndarray=field(default=None, repr=False) # (S,B) mean precision of all that were tried
-    sharpnesses:np.ndarray=field(default=None, repr=False) # (S,) tried
-    shifts:np.ndarray=field(default=None, repr=False) # (B,) tried
+    table:np.ndarray|None=field(default=None, repr=False) # (S,B) mean precision of all that were tried
+    sharpnesses:np.ndarray|None=field(default=None, repr=False) # (S,) tried
+    shifts:np.ndarray|None=field(default=None, repr=False) # (B,) tried
 
 # %% ../nbs/07_metrics.ipynb #eff377ba
 @patch
@@ -515,9 +516,9 @@ def cross_cut(
     kind = ExpectedCut if expected else Cut
     scores, *tried = _try_expected(probs, masks) if expected else _try_cuts(probs, masks, thresholds, min_areas)
     part = _deal_parts(_numbered(groups, len(scores)), n, seed)
-    cuts, places = zip(*[_pick(scores[part != k], *tried, kind) for k in range(n)])
+    cuts, places = zip(*[_pick(scores[part != k], *tried, kind=kind) for k in range(n)])
     precision = scores[(np.arange(len(scores)), *np.transpose(places)[:,part])]
-    return CrossCut(_pick(scores, *tried, kind)[0], float(precision.mean()), precision, part, list(cuts))
+    return CrossCut(_pick(scores, *tried, kind=kind)[0], float(precision.mean()), precision, part, list(cuts))
 
 # %% ../nbs/07_metrics.ipynb #71803075
 def _drawn_means(x, groups, n, seed):

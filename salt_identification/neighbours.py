@@ -153,7 +153,7 @@ def find_neighbours(
     for name, s in sides.items():
         a, b, ahead, r = _matches(_strips(s.of_a, parts)[own], _strips(s.of_b, parts)[own], margin)
         ok = (r > .98 if s.shared else r > 0) & ((a < b) | (s.of_a != s.of_b))
-        found.append(pd.DataFrame(dict(a=own[a], b=own[b], side=name, margin=ahead))[ok])
+        found.append(pd.DataFrame(dict(a=own[a], b=own[b], side=name, margin=ahead))[ok]) # pyright: ignore
     if 'crosses' in sides: found.append(pd.DataFrame(dict(a=first[copies], b=copies, side='crosses', margin=100.)))
     return pd.concat(found, ignore_index=True)
 
@@ -236,7 +236,7 @@ def show_sections(
     if not laid: raise SaltError(f'none of these {len(tiles)} tiles touch, so there is no section to draw; '
         'lower margin, or take a survey whose tiles touch')
     h, w = np.max([[s.y.max(), s.x.max()] for s in laid], 0) + tiles.size
-    some = [(tiles[s.tile.to_numpy()], s.assign(tile=range(len(s)))) for s in laid]
+    some = [(tiles[s.tile.to_numpy()], s.assign(tile=range(len(s)))) for s in laid] # pyright: ignore[reportIndexIssue]
     images = np.stack([_pad(mosaic(t.images, s), h, w, np.nan) for t, s in some])
     masks = None if some[0][0].masks is None else np.stack([_pad(mosaic(t.masks, s, 0), h, w, 0) for t, s in some])
     return show_tiles(images, masks, titles=[f'{len(s)} tiles' for s in laid], ncols=ncols, side=side)
@@ -309,9 +309,9 @@ class _Joined(Tiles):
         images, masks = (np.stack([rows[t][m][rows[t][2]] for t in at]) for m in (0, 1))
         return Tiles([self.ids[t] for t in at], images, masks)
 
-    size, has_masks = property(lambda self: self.parts[0].size), True
-    images = cached_property(lambda self: np.concatenate([p.images for p in self.parts]))
-    masks = cached_property(lambda self: np.concatenate([p.masks for p in self.parts]))
+    size, has_masks = property(lambda self: self.parts[0].size), property(lambda self: True)
+    images = cached_property(lambda self: np.concatenate([p.images for p in self.parts])) # pyright: ignore
+    masks = cached_property(lambda self: np.concatenate([p.masks for p in self.parts])) # pyright: ignore
 
 # %% ../nbs/01a_neighbours.ipynb #faca35e4
 def survey_neighbours(
@@ -368,6 +368,6 @@ def survey_groups(
         parts = [survey.train, *_unlabelled(survey)]
         pairs = known_neighbours(parts, margin=1.5)
         named = pd.DataFrame(_named_groups(survey), columns=['a','b'])
-        if len(named): pairs = pairs[pairs.margin > 3] # groups were named; what joins two of them must be sure
+        if len(named): pairs = pairs.loc[pairs.margin > 3] # groups were named; what joins two of them must be sure
         survey._groups = group_tiles(sum(map(len, parts)), pd.concat([pairs[['a','b']], named]))[:len(survey.train)]
     return survey._groups

@@ -194,13 +194,14 @@ def _fetched(net):
     "Are the weights of `net` in the cache of the hub?"
     from huggingface_hub import try_to_load_from_cache
     from timm import get_pretrained_cfg
-    return isinstance(try_to_load_from_cache(get_pretrained_cfg(net).hf_hub_id or '', 'model.safetensors'), str)
+    repo = get_pretrained_cfg(net).hf_hub_id # pyright: ignore[reportOptionalMemberAccess]
+    return isinstance(try_to_load_from_cache(repo or '', 'model.safetensors'), str)
 
 def find_weights()->tuple: # ('imagenet' or None, why not)
     "Say whether weights of ImageNet can be had for the encoder of the recipes"
     if find_spec('timm') is None: return None, 'timm is not installed (pip install timm)'
     if not _fetched(SMALL_ENCODER) and not _online(): return None, 'there is no network to fetch those of ImageNet from'
-    try: make_encoder(SMALL_ENCODER).download()
+    try: make_encoder(SMALL_ENCODER).download() # pyright: ignore[reportCallIssue]
     except Exception as e: return None, f'those of ImageNet cannot be fetched ({type(e).__name__})'
     return 'imagenet', ''
 
@@ -245,7 +246,7 @@ def try_plan(
     args:dict, # Arguments for `train_run`
     plan:dict, # `nets` and `folds`, and changes to the arguments
     seed:int=0, # As for `train_run`
-    device='cpu', # Where the nets are trained
+    device:str|torch.device='cpu', # Where the nets are trained
     seconds:float=4. # How long to look
 )->dict: # Seconds of a `step` and of a predicted `tile`, the `precision`, and how many `jobs` at a time
     "Measure how fast this machine is at a plan; of nets that differ, at the slowest"
@@ -287,7 +288,7 @@ def choose_plan(
         left, least = seconds - time_after(speed, plan, labelled, unlabelled, views), 3.1*plan['nets']
         passes = plan_passes(plan, labelled, max(left, 0), speed['step'], plan.get('bs', bs), speed['jobs'])
         if passes >= plan['passes'] and left >= least: return plan, speed, left
-    return plan, speed, max(left, seconds/2, least)
+    return plan, speed, max(left, seconds/2, least) # pyright: ignore[reportPossiblyUnboundVariable]
 
 # %% ../nbs/10a_recipes.ipynb #a393c78b
 def meant_for(
@@ -499,7 +500,7 @@ def _submit(survey, out, classes, tta, device):
     predict_submission(out, survey, **outs, tta=tta, bs=64, overwrite=True, device=device)
 
 # %% ../nbs/10a_recipes.ipynb #8b80c1de
-def _settings(recipe, minutes, weights, net, seed):
+def _settings(recipe, minutes, weights, net, seed)->dict:
     "What a recipe comes to, as JSON can say it"
     r = read_recipe(recipe)
     why = ''
@@ -560,7 +561,7 @@ def _cook(survey, out, config, device, quiet):
 def run_recipe(
     survey, # `Survey`, or its path
     out, # The folder to make; one that was begun with the same settings is gone on with
-    recipe='quick', # 'quick', 'hour', 'evening', or a file such as 'my.toml'
+    recipe:str|Path='quick', # 'quick', 'hour', 'evening', or a file such as 'my.toml'
     minutes:float|None=None, # Time of the whole way; None for the recipe's
     weights=None, # An encoder's file, 'imagenet', 'none'; None for the best to be had, or for none if `net` is named
     net:str|None=None, # Encoder; None for that of the recipe or of the weights

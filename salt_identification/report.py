@@ -191,7 +191,7 @@ def lost_points(
     seen:HeldOut # From `held_out`
 )->pd.DataFrame: # One line a kind of mistake: tiles, points (of one a tile), share of all that is lost
     "Say what the lost points are made of"
-    true, pred = ((m.reshape(len(m), -1) > 0).any(1) for m in (seen.tiles.masks, seen.preds))
+    true, pred = ((m.reshape(len(m), -1) > 0).any(1) for m in (seen.tiles.masks, seen.preds)) # pyright: ignore
     lost, thing = 1 - seen.scores, _thing(seen)
     kinds = {f'{thing} was missed': true & ~pred, f'{thing} was seen where there is none': ~true & pred,
         'outlines differ': true & pred}

@@ -109,10 +109,10 @@ def rle_decode(
 )->np.ndarray: # (H,W) uint8
     "Read run lengths in the challenge's order"
     h, w = _height_width(shape)
-    value = np.uint8(check_whole('value', value, 0, 255))
+    value = check_whole('value', value, 0, 255)
     starts, lengths = _parse(_string(s))
     _check_runs(starts, lengths, h*w)
-    return (_fill(starts, lengths, h*w)*value).reshape(w, h).T
+    return (_fill(starts, lengths, h*w)*np.uint8(value)).reshape(w, h).T
 
 # %% ../nbs/00_rle.ipynb #68a77811
 @contextmanager

@@ -64,7 +64,7 @@ def _is_salt(p, threshold):
 # %% ../nbs/10_submission.ipynb #bafdbbcd
 def to_masks(
     maps, # `Maps`, or (N,n,H,W) probabilities, floats or bytes
-    threshold=.5, # Probability above which a pixel is salt, or an `ExpectedCut`; several classes go by the largest
+    threshold:float|ExpectedCut=.5, # Salt is above this probability; several classes go by the largest
     min_area:int=0, # Masks of fewer pixels become empty
     holes:int=0 # Islands of rock up to so many pixels are filled
 )->np.ndarray: # (N,H,W) uint8 of 0 and 1, or class numbers
@@ -291,7 +291,7 @@ def _check_kept(tta):
 def tune_run(
     run, # The run's folder
     learn:SaltLearner|None=None, # Its learner, if it is at hand: its tiles need not be read again
-    tta='flip', # As for `make_views`, but for views of your own
+    tta:str='flip', # As for `make_views`, but for views of your own
     device=None # None for a GPU if there is one
 )->dict: # threshold, min_area, score, tiles, and the score of `nothing`
     "Choose threshold and smallest area on the part that a run has held out"
@@ -500,7 +500,7 @@ def _write_all(pieces, survey, outs, cut, dtype, overwrite, doubts=None):
         _draw(_note(pieces, cut, rles, masks, doubts), maps, len(survey.test_ids), dtype)
         ids = _wanted(survey)
         if file: _write_rles(file, ids, [rles.get(i, '') for i in ids], outs[0])
-        if table: doubts.write(table)
+        if doubts: doubts.write(table)
     threshold = None if isinstance(cut[0], ExpectedCut) else cut[0]
     return Prediction(len(rles), sum(not s for s in rles.values()), dict(survey.skipped), threshold, cut[1])
 
@@ -532,7 +532,7 @@ def predict_submission(
     tta = find_views(paths, tta)
     dtype = _map_type(maps_type, tta, bs)
     learners, cut = _load(runs, device, out or uncertainty, threshold, min_area, loader)
-    _check_cut(*cut, holes, survey.size)
+    _check_cut(*cut, holes=holes, size=survey.size)
     doubts = _Doubts(paths) if uncertainty else None
     pieces = _pieces(learners, survey, tta, bs, progress, doubts and doubts.look)
     return _write_all(pieces, survey, (out, masks, maps, uncertainty), (*cut, holes), dtype, overwrite, doubts)
@@ -541,7 +541,7 @@ def predict_submission(
 def _drop_bodies(m, area):
     "Take bodies of fewer than `area` pixels, joined by their sides, out of a mask (H,W)"
     bodies = label(m, connectivity=1)
-    return np.where(np.bincount(bodies.ravel())[bodies] < area, 0, m)
+    return np.where(np.bincount(bodies.ravel())[bodies] < area, 0, m) # pyright: ignore[reportCallIssue]
 
 # %% ../nbs/10_submission.ipynb #6a379c70
 def _section_names(files):

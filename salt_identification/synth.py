@@ -305,7 +305,7 @@ def _label(salt, wet, level, n_classes):
 # %% ../nbs/02_synth.ipynb #0e46daf6
 def synth_tile(
     rng, # A numpy `Generator`, or a seed
-    size=101, # Pixels: one number, or (height, width)
+    size:int|tuple=101, # Pixels: one number, or (height, width)
     level:float|None=None, # 0 to 1: flat, wholly salt, empty, then more and more salt; drawn by `rng` if None
     n_classes:int=1 # 1: salt or not; 3: rock, salt and water
 )->tuple: # Image (H,W) uint8, mask (H,W) uint8 of class numbers, depth
@@ -371,7 +371,7 @@ def synth_survey(
     n:int=200, # Labelled tiles
     seed:int=0, # Same seed, same bytes
     n_test:int|None=None, # Tiles to predict; a quarter of `n` if None
-    size=101, # Pixels of a tile: one number, or (height, width)
+    size:int|tuple=101, # Pixels of a tile: one number, or (height, width)
     n_classes:int=1, # 1: salt or not; 3: rock, salt and water
     overwrite:bool=False # Replace the folder if it is there
 )->Survey: # The survey, opened

@@ -80,13 +80,15 @@ class Part(Tiles):
         self.ids = [whole.ids[i] for i in self.rows]
         self.depths = None if whole.depths is None else whole.depths[self.rows]
 
-    def __getitem__(self, idx): return self.whole[self.rows[find_ids(self.ids, idx)]]
+    def __getitem__(self, idx):
+        return self.whole[self.rows[find_ids(self.ids, idx)]] # pyright: ignore[reportIndexIssue]
     size = property(lambda self: self.whole.size)
     n_classes = property(lambda self: self.whole.n_classes)
     has_masks = property(lambda self: self.whole.has_masks)
     coverage = property(lambda self: self.whole.coverage[self.rows])
-    images = cached_property(lambda self: self.whole.images[self.rows])
-    masks = cached_property(lambda self: None if self.whole.masks is None else self.whole.masks[self.rows])
+    images = cached_property(lambda self: self.whole.images[self.rows]) # pyright: ignore[reportAssignmentType]
+    masks = cached_property(# pyright: ignore[reportAssignmentType]
+        lambda self: None if self.whole.masks is None else self.whole.masks[self.rows])
 
 # %% ../nbs/01_tiles.ipynb #97c1540a
 def check_bytes(
@@ -103,7 +105,7 @@ def check_bytes(
 @patch(as_prop=True)
 def coverage(self:Tiles):
     "Share of pixels that are salt (of any class but the background), (N,) float"
-    return np.fromiter((np.count_nonzero(m)/m.size for m in self.masks), float)
+    return np.fromiter((np.count_nonzero(m)/m.size for m in self.masks), float) # pyright: ignore
 
 # %% ../nbs/01_tiles.ipynb #c70222c1
 @patch(as_prop=True)
@@ -121,13 +123,13 @@ def flat(self:Tiles):
 @patch(as_prop=True)
 def vertical(self:Tiles):
     "Masks, neither empty nor full, whose columns are all salt or all rock, (N,) bool"
-    every, some = self.masks.min(1) > 0, self.masks.max(1) > 0 # by column: is all of it salt, is any
+    # by column: is all of it salt, is any
+    every, some = self.masks.min(1) > 0, self.masks.max(1) > 0 # pyright: ignore
     return (every == some).all(1) & some.any(1) & ~every.all(1)
 
 # %% ../nbs/01_tiles.ipynb #76c58879
 def _array(x):
     "numpy, from arrays, tensors or lists of either; (N,1,H,W) becomes (N,H,W)"
-    if x is None: return None
     if not isinstance(x, np.ndarray):
         x = np.stack([o.detach().cpu().numpy() if hasattr(o, 'detach') else np.asarray(o) for o in x])
     return x[:,0] if x.ndim == 4 else x
@@ -189,6 +191,7 @@ def _grid(n, ncols, side, lines=1):
 def _drawn(name, a):
     "Masks to draw as whole numbers, with salt as 1 where it is 255"
     if a is None: return
+    a = _array(a)
     if a.dtype.kind == 'f' and (a != np.rint(a)).any():
         raise SaltError(f'{name} hold fractions; make them masks first, as in `{name} > 0.5`')
     return np.where(a == 255, 1, a).astype(int)
@@ -206,7 +209,7 @@ def show_tiles(
     ids = range(len(images))
     if isinstance(images, Tiles):
         images, masks, ids = images.images, images.masks if masks is None else masks, images.ids
-    images, masks, preds = _array(images), _drawn('masks', _array(masks)), _drawn('preds', _array(preds))
+    images, masks, preds = _array(images), _drawn('masks', masks), _drawn('preds', preds)
     titles = [_wrapped(t, side) for t in titles or _titles(ids, masks, preds)]
     axs = _grid(len(images), ncols, side, lines=max([t.count('\n') + 1 for t in titles], default=1))
     for i, (ax, img, title) in enumerate(zip(axs.flat, images, titles)):
@@ -473,7 +476,7 @@ class Survey:
         self.path, self.skip_bad, self.skipped = Path(path), skip_bad, {}
         self.memory = memory if memory is None else check_range('memory', memory, 0, math.inf)
         _check_folder(self.path)
-        self.sources = {part: _part(self.path, part) for part in ('train', 'test')}
+        self.sources:dict = {part: _part(self.path, part) for part in ('train', 'test')}
         if not any(self.sources.values()): self.sources = _bare(self.path)
 
 # %% ../nbs/01_tiles.ipynb #a4f3a679
@@ -610,7 +613,7 @@ def size(self:Survey):
 def _z(df, path):
     "dict id -> depth, of a table"
     z = pd.to_numeric(df['z'], errors='coerce')
-    bad = df[~np.isfinite(z)]
+    bad = df[~np.isfinite(z)] # pyright: ignore[reportCallIssue]
     if bad.empty: return dict(zip(df['id'], z.astype(float)))
     id, value = bad[['id', 'z']].iloc[0]
     raise SaltError(f'{path}: tile {id} has z {value!r} ({len(bad)} such in all), expected a number; '
@@ -760,16 +763,16 @@ def free_memory(
 class _Pile:
     "Room for `n` tiles of bytes: an array in memory, or a file without a name"
     def __init__(self, n, size, in_memory):
-        self.n, self.size, self.in_memory = 0, size, in_memory
+        self.n, self.size = 0, size
         self.room = np.empty((n, *size), np.uint8) if in_memory else tempfile.TemporaryFile()
 
     def add(self, some):
-        if self.in_memory: self.room[self.n:self.n+len(some)] = some
+        if isinstance(self.room, np.ndarray): self.room[self.n:self.n+len(some)] = some
         else: self.room.write(np.ascontiguousarray(some))
         self.n += len(some)
 
     def array(self):
-        if self.in_memory: return self.room[:self.n]
+        if isinstance(self.room, np.ndarray): return self.room[:self.n]
         with self.room as f: return np.asarray(np.memmap(f, np.uint8, 'r+', shape=(self.n, *self.size)))
 
 # %% ../nbs/01_tiles.ipynb #ad1cacb2
@@ -842,7 +845,7 @@ def chunks(self:Survey,
 
 # %% ../nbs/01_tiles.ipynb #46a46070
 def find_survey(
-    root='/kaggle/input' # Folder to look in
+    root:str|Path='/kaggle/input' # Folder to look in
 )->Path: # The survey's folder
     "The folder under `root` that holds a `train.csv` and tiles"
     for f in sorted(Path(root).rglob('train.csv')):

@@ -74,7 +74,7 @@ def shortest_time(
 # %% ../nbs/07a_training.ipynb #87e39c9a
 def autocast(
     precision:str, # 'float32', 'bf16' or 'fp16'
-    device='cpu' # Where the net computes
+    device:str|torch.device='cpu' # Where the net computes
 ): # Context manager
     "A context in which the net works in `precision`"
     dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(precision)
@@ -118,7 +118,7 @@ def _fastest_here(net, size, n_in, bs):
 # %% ../nbs/07a_training.ipynb #19a8e317
 def fastest_precision(
     net:nn.Module, # The net to train
-    device='cpu', # Where it is trained
+    device:str|torch.device='cpu', # Where it is trained
     size=(101,101), # Height and width of the tiles
     n_in:int=1, # Channels of the tiles
     bs:int=8 # Tiles of the trial; no more than are trained at once
@@ -131,7 +131,7 @@ def fastest_precision(
 # %% ../nbs/07a_training.ipynb #d1396b7c
 class CPUAutocast(Callback):
     "Run the net's forward in bf16 on the CPU"
-    order = 10
+    order, autocast = 10, None
     def before_batch(self):
         self.release()
         self.autocast = autocast('bf16', 'cpu')
@@ -140,7 +140,7 @@ class CPUAutocast(Callback):
         self.learn.pred = self.pred.float()
         self.release()
     def release(self):
-        if getattr(self, 'autocast', None): self.autocast.__exit__(None, None, None)
+        if self.autocast: self.autocast.__exit__(None, None, None)
         self.autocast = None
 
 # %% ../nbs/07a_training.ipynb #c5b0877d
@@ -155,7 +155,7 @@ class GPUAutocast(MixedPrecision):
         self.release()
     def after_loss(self): "Nothing is left to leave"
     def release(self):
-        if getattr(self, 'inside', False): self.autocast.__exit__(None, None, None)
+        if getattr(self, 'inside', False): self.autocast.__exit__(None, None, None) # pyright: ignore
         self.inside = False
     @property
     def scale(self):
@@ -218,7 +218,8 @@ def after_batch(self:EMA):
     if not self.training: return
     self.steps += 1
     keep = min(self.decay, (1 + self.steps)/(10 + self.steps))
-    with torch.no_grad(): torch._foreach_lerp_([self.mean[k] for k in self.live], list(self.live.values()), 1 - keep)
+    with torch.no_grad():
+        torch._foreach_lerp_([self.mean[k] for k in self.live], list(self.live.values()), 1 - keep) # pyright: ignore
 
 # %% ../nbs/07a_training.ipynb #a008baa8
 def _put(net, values):
@@ -509,17 +510,17 @@ def read_state(
 class Plan:
     "`ends`: steps done at the end of each epoch; `pieces`: (step, progress) points, straight lines between"
     ends:list # Whole numbers that grow
-    pieces:list|None = None # None for one line from (0, 0) to (steps, 1)
+    pieces:list|tuple = () # Empty for one line from (0, 0) to (steps, 1)
     def __post_init__(self): self.pieces = [list(p) for p in self.pieces or [(0, 0.), (self.steps, 1.)]]
     @property
     def steps(self): return self.ends[-1]
     @property
     def epochs(self): return len(self.ends)
-    def progress(self, step): return float(np.interp(step, *zip(*self.pieces)))
+    def progress(self, step): return float(np.interp(step, *zip(*self.pieces))) # pyright: ignore[reportCallIssue]
 
 # %% ../nbs/07a_training.ipynb #73267f79
 def plan_steps(
-    steps:int, # Steps in all
+    steps:float, # Steps in all, rounded
     epochs:int # Times to validate and save
 )->Plan: # `epochs` of equal length, but none empty
     "Divide steps into epochs of equal length"
@@ -631,7 +632,7 @@ def after_epoch(self:PlanClock):
 def cosine_cycles(
     n:int, # Cycles
     hi, # Learning rate at the start of each, one number or one a group
-    lo=0. # At its end
+    lo:float|np.ndarray=0. # At its end
 ): # Function of the progress, 0 to 1
     "Make a schedule of `n` cosines from `hi` down to `lo`"
     return lambda p: lo + (hi - lo)*(1 + math.cos(math.pi*((p*n) % 1 if p < 1 else 1)))/2

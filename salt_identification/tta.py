@@ -32,7 +32,7 @@ from .training import evaluating, keep_memory
 TTA_VIEWS = dict(none=(0,), flip=(0, 1), wide=(0, 1, FarView(0), FarView(1)), dihedral=tuple(range(8)))
 
 def make_views(
-    tta='flip' # 'none', 'flip', 'wide', 'dihedral', or a list of numbers or objects with `forward` and `back`
+    tta:str|list='flip' # 'none', 'flip', 'wide', 'dihedral', or a list of numbers or objects with `forward` and `back`
 )->list: # Of views
     "The views of a test-time augmentation"
     asked = TTA_VIEWS.get(tta) if isinstance(tta, str) else tta
@@ -46,15 +46,15 @@ def make_views(
 @dataclass
 class Maps:
     "Probabilities of tiles: `mean` and `std` (N,n_out,H,W), `ids` of the tiles"
-    mean:object # Tensor or array, 0 to 1
-    std:object # Tensor or array
+    mean:torch.Tensor|np.ndarray # 0 to 1
+    std:torch.Tensor|np.ndarray # Their spread
     ids:list|None = None # Names, one a tile
     def __len__(self): return len(self.mean)
 
 # %% ../nbs/09_tta.ipynb #ede8a74a
 def _mean_std(answers):
     "Mean and spread of tensors that come one at a time"
-    mean, squares = 0., 0.
+    mean, squares, n = 0., 0., 0
     for n, p in enumerate(answers, 1):
         if n > 1 and p.shape != mean.shape:
             raise SaltError(f'one net answers {tuple(p.shape[1:])}, another {tuple(mean.shape[1:])}; '
@@ -97,7 +97,7 @@ class TTAPredictor:
     "Predict with one or several nets from several views"
     def __init__(self,
         net, # A net, a `SaltLearner`, or a list of them
-        tta='flip', # As for `make_views`
+        tta:str|list='flip', # As for `make_views`
         bs:int=32, # Tiles in a batch
         multiple:int|None=None # Pad to a multiple of so many pixels; None to ask the net's `divisor`, or 32
     ):
@@ -156,7 +156,7 @@ def _same_classes(learners):
 def predict_tiles(
     learn, # A `SaltLearner`, or a list of them
     tiles, # `Tiles`, or (N,H,W) bytes
-    tta='flip', # As for `make_views`
+    tta:str|list='flip', # As for `make_views`
     bs:int=32 # Tiles in a batch
 )->Maps: # `.mean` and `.std`, (N,n_out,H,W) float32 tensors
     "Predict tiles with one or several learners"
@@ -167,7 +167,7 @@ def predict_tiles(
     bs = asked[0][1].bs
     with evaluating([l.model for l in learners]):
         parts = [_mean_std(answers(images[i:i+bs])) for i in range(0, len(images), bs)]
-    return Maps(*map(torch.cat, zip(*parts)), ids)
+    return Maps(*map(torch.cat, zip(*parts)), ids=ids)
 
 # %% ../nbs/09_tta.ipynb #8b698024
 def _starts(n, side, overlap):
@@ -199,7 +199,7 @@ def predict_section(
     section, # (H,W) bytes: depth or time down, place across
     tile=None, # (height, width) of the windows, pixels, or a number for both; None for that of the tiles in training
     overlap:float=.5, # Share of a window that the next one sees again, 0 to .9
-    tta='flip', # As for `make_views`
+    tta:str|list='flip', # As for `make_views`
     bs:int=32 # Windows in a batch
 )->np.ndarray: # (n_out,H,W) float32 probabilities
     "Predict a section of any size through windows that overlap"
@@ -212,7 +212,7 @@ def predict_section(
         maps = predict_tiles(learn, np.stack([section[w] for w in at]), tta, bs).mean
         if i == 0: total = torch.zeros(maps.shape[1], *section.shape)
         for w, p in zip(at, maps):
-            total[(slice(None), *w)] += p*taper
+            total[(slice(None), *w)] += p*taper # pyright: ignore[reportIndexIssue]
             weight[w] += taper
     return (total/weight).numpy()
 
@@ -252,7 +252,7 @@ def write_maps(
     folder, # An existing folder
     pieces, # Iterable of `Maps`
     n:int, # Tiles in all, at most
-    dtype=np.uint8, # Of the files: a value of `MAP_TYPES`
+    dtype:type=np.uint8, # Of the files: a value of `MAP_TYPES`
     progress=None # Called with (done, all) after each piece
 ):
     "Write `pieces` of maps, then the names of their tiles"
@@ -284,7 +284,7 @@ def predict_survey(
     survey, # `Survey`, or its path
     out, # Folder to write
     part:str='test', # 'test' or 'train'
-    tta='flip', # As for `make_views`
+    tta:str|list='flip', # As for `make_views`
     bs:int=32, # Tiles in a batch
     dtype:str='uint8', # 'uint8' or 'float16'
     overwrite:bool=False, # Replace the folder

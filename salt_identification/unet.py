@@ -134,7 +134,7 @@ def read_weights(
     state = _read(path)
     for key in ('state_dict', 'model'): state = state.get(key, state) if isinstance(state, dict) else state
     if not _is_state(state): raise SaltError(f'weights {path} are no plain state dict; save net.state_dict()')
-    return state
+    return state # pyright: ignore[reportReturnType]
 
 # %% ../nbs/05_unet.ipynb #2725d286
 def adapt_conv(
@@ -239,6 +239,7 @@ def load_encoder(
 # %% ../nbs/05_unet.ipynb #1d67e372
 class _Net(nn.Module):
     "What has an `encoder`, a `drop` and a `decoder`, and takes images of any size"
+    encoder:nn.Module; drop:nn.Module; decoder:nn.ModuleList
     divisor = 1
     def _steps(self, x):
         "From the image to what the bottom and each step of the decoder give"
@@ -259,7 +260,7 @@ class Unet34(_Net):
     def __init__(self,
         n_in:int=3, # Channels of the image
         n_out:int=1, # Channels of logits: 1 for salt, n for n classes
-        pretrained=False, # True for ImageNet weights, or a file of them
+        pretrained:bool|str|Path=False, # True for ImageNet weights, or a file of them
         dropout:float=0. # Dropout in the blocks, half of it on the bottom
     ):
         super().__init__()
@@ -443,14 +444,14 @@ def make_encoder(
     name:str, # One of `RESNETS`, 'slim' and a width ('slim32'), or a name of timm ('timm/...' where both have it)
     n_in:int=1, # Channels of the image
     drop_path:float=0. # Stochastic depth: share of tiles that skip the last block while training, 0 to .9
-)->nn.Module: # Gives a list of features, finest first; has `channels`
+)->ResNetEncoder|SlimEncoder|TimmEncoder: # Gives a list of features, finest first; has `channels`
     "Make an encoder by its name"
     if not isinstance(name, str): raise SaltError(f'encoder is {name!r}, expected a name such as resnet34 or slim32')
     check_range('drop_path', drop_path, 0, .9)
     if name in RESNETS and drop_path: raise _no_drop_path(name)
     if name in RESNETS: return ResNetEncoder(name, n_in)
     if name.startswith('slim') and name[4:].isdecimal():
-        width = check_range('width of a slim encoder', int(name[4:]), 4, 512)
+        width = check_whole('width of a slim encoder', int(name[4:]), 4, 512)
         return SlimEncoder(n_in, width, drop_path=drop_path)
     return TimmEncoder(name.removeprefix('timm/'), n_in, drop_path)
 
@@ -759,6 +760,6 @@ def summary(
     n_in = n_in or getattr(bare_net(net), 'config', {}).get('n_in', 1)
     names, modules = zip(*_stages(net))
     outs = _outputs(net, modules, next(net.parameters()).new_zeros(1, n_in, *size))
-    shapes = [tuple((o[-1] if isinstance(o, (list, tuple)) else o).shape[1:]) for o in outs]
+    shapes = [tuple((o[-1] if isinstance(o, (list, tuple)) else o).shape[1:]) for o in outs] # pyright: ignore
     counts = [sum(p.numel() for p in m.parameters()) for m in modules]
     return pd.DataFrame(dict(stage=names, shape=shapes, parameters=counts))
