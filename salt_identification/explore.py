@@ -161,7 +161,8 @@ def _make_tiles(self:Explorer, w):
 @patch
 def _make_list(self:Explorer, w):
     "Widgets for the tile that was clicked, and for the list"
-    self.large, self.note, self.keep = w.HBox([]), w.Text(description='note'), w.Button(description='look again')
+    self.large = w.HBox([], layout=w.Layout(flex_flow='row wrap'))
+    self.note, self.keep = w.Text(description='note'), w.Button(description='look again')
     self.file, self.save = w.Text(value='review.csv', description='write to'), w.Button(description='write list')
 
 # %% ../nbs/10d_explore.ipynb #1f10f12c
@@ -260,7 +261,8 @@ def choose(self:Explorer,
     new, self.at = i != self.at, i
     if i is None: return
     views = self._views(i)
-    box = lambda name, v: w.VBox([w.Label(name), w.Image(value=_png(v), format='png', width=200)])
+    whole = w.Layout(flex='0 0 auto', overflow='visible') # or each picture gets a bar to move it by
+    box = lambda name, v: w.VBox([w.Label(name), w.Image(value=_png(v), format='png', width=200)], layout=whole)
     self.large.children = [box(*v) for v in views.items()]
     if new: self.note.value = self.tiles.review.get(self.tiles.table.id[i], '')
 

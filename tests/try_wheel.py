@@ -1,4 +1,4 @@
-"""Build the wheel and the source archive, and try the wheel on each Python that is named.
+"""Build the wheel and the source archive, and try both on each Python that is named.
 
     python tests/try_wheel.py python3.10 python3.11 python3.12 python3.13
 
@@ -32,8 +32,11 @@ def main(pythons):
             venv = d/f'venv{k}'
             run(python, '-m', 'venv', venv)
             pip = [venv/'bin'/'python', '-m', 'pip', 'install', '-q', '--disable-pip-version-check']
-            run(*pip, *LIGHT); run(*pip, '--no-deps', wheel)
-            for t in TRIES: run(venv/'bin'/'python', *t, cwd=d/f'venv{k}')
+            run(*pip, *LIGHT)
+            for what in (wheel, sdist):
+                run(*pip, '--no-deps', '--force-reinstall', what)
+                for t in TRIES: run(venv/'bin'/'python', *t, cwd=venv)
+                (venv/'DATA').rename(venv/f'DATA of {what.name}')
             print(f'{run(python, "--version").strip()}: ok', flush=True)
 
 if __name__ == '__main__': main(sys.argv[1:] or [sys.executable])
