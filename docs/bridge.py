@@ -138,9 +138,9 @@ def entries(src, module, public):
             if owner and not node.name.startswith('_') and (owner in public or owner in _everywhere):
                 out.append(entry(node, src, module, owner))
             elif not owner and node.name in public: out.append(entry(node, src, module))
-        elif isinstance(node, ast.Assign):
+        elif isinstance(node, ast.Assign|ast.AnnAssign) and node.value:
             said = _comments(src)
-            for t in node.targets:
+            for t in getattr(node, 'targets', None) or [node.target]:
                 for v in (t.elts if isinstance(t, ast.Tuple) else [t]):
                     if isinstance(v, ast.Name) and v.id in public:
                         value = ast.unparse(node.value)
