@@ -1,6 +1,6 @@
 """Does it pay to compile a net, or to fold its norms into the convolutions before them? On the CPU, in turns.
 
-    python benchmarks/compiled.py [--net slim32] [--threads 2] [--rounds 12]
+    python benchmarks/compiled.py [--net slim32] [--threads 2] [--rounds 12]     --net unet34: the article's
 
 A step of training and a batch of prediction (32 tiles of 101 pixels, bf16 where the machine gains by it): as the library does it; with `torch.compile`;
 and, for prediction, with every batch norm folded into the convolution before it. The first call of a compiled net is timed by itself: it is
@@ -16,8 +16,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 import machine
 from bench import take_turns, _timed
 from salt_identification.losses import make_loss
-from salt_identification.training import autocast, fastest_precision
-from salt_identification.unet import Unet
+from salt_identification.training import autocast, fastest_precision, keep_memory
+from salt_identification.unet import Unet, Unet34
 
 CPU = torch.device('cpu')
 
@@ -54,8 +54,8 @@ def main():
     p.add_argument('--net', default='slim32')
     p.add_argument('--threads', type=int, default=2); p.add_argument('--rounds', type=int, default=12)
     o = p.parse_args()
-    torch.set_num_threads(o.threads); torch.manual_seed(0)
-    net = shaken(Unet(o.net)).to(memory_format=torch.channels_last)
+    torch.set_num_threads(o.threads); torch.manual_seed(0); keep_memory()
+    net = shaken(Unet34(n_in=1) if o.net == 'unet34' else Unet(o.net)).to(memory_format=torch.channels_last)
     x = torch.randn(32, 1, 101, 101).to(memory_format=torch.channels_last)
     y, loss, opt = (torch.rand(32, 101, 101) > .6).long(), make_loss('bce'), torch.optim.AdamW(net.parameters(),
         1e-5, fused=True)
