@@ -53,7 +53,7 @@ def _find_source(app, module):
         if any(ast.unparse(d).startswith('patch') for d in getattr(node, 'decorator_list', [])):
             cls = node.args.args[0].annotation
             for c in getattr(cls, 'elts', [cls]): places[f'{ast.unparse(c)}.{node.name}'] = 'def', *lines
-        for t in getattr(node, 'targets', []):
+        for t in getattr(node, 'targets', [node.target] if isinstance(node, ast.AnnAssign) else []):
             for n in getattr(t, 'elts', [t]):
                 if isinstance(n, ast.Name): places[n.id] = 'other', *lines
     return analyzer.code, places
