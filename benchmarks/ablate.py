@@ -208,7 +208,7 @@ def chart(rows, path):
         ax.plot([lo, hi], [k, k], color='#3b7ea1', ls='-' if seeds > 2 else ':')
         ax.plot(d, k, 'o', color='#3b7ea1', mfc='#3b7ea1' if seeds > 2 else 'white')
     ax.set_yticks(range(len(rows)), [r[0] for r in rows[::-1]])
-    ax.set_xlabel('score against the base, 95 % interval (hollow: fewer than three seeds)')
+    ax.set_xlabel('score against the base, 95 % interval (hollow: fewer than three seeds)', loc='right')
     path.parent.mkdir(parents=True, exist_ok=True); fig.savefig(path); plt.close(fig)
 
 def write(out, track, how, path=HERE/'ABLATIONS.md', images=HERE.parent/'docs'/'images'):
