@@ -9,7 +9,7 @@ beside them. At its end a whole run replaces `benchmarks/latest.json`; `--write`
 well. A part that fails leaves its keys null, with the reason, and the others go on. A key that ends in `_vs_...` is the other's
 time over ours, so more is better. Only ratios of one run count: machines differ. All of it runs on the CPU, also where there is a GPU.
 """
-import argparse, datetime, json, os, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, datetime, json, os, re, shutil, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 import machine
@@ -478,7 +478,8 @@ def write_section(text, path=HERE/'RESULTS.md'):
     title, new = text.splitlines()[0][3:], text[3:].rstrip() + '\n'
     old = [r for r in rest if r.splitlines()[0] == title]
     rest = [r for r in rest if r not in old]
-    said = old[0].rpartition('\n|')[2].partition('\n')[2].strip() if old and '\n|' in old[0] else ''
+    below = old[0].rpartition('\n|')[2].partition('\n')[2].strip() if old and '\n|' in old[0] else ''
+    said = '\n'.join(l for l in below.splitlines() if not re.match(r'- `\w+` failed: ', l)).strip() # of the run before
     at = next((i for i, r in enumerate(rest) if r.startswith('Speed (')), 0)
     rest.insert(at, new + f'\n{said}\n'*bool(said))
     part = path.with_name(path.name + '.part')

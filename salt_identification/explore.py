@@ -147,7 +147,8 @@ def _make_cut(self:Explorer, w):
     self.down = w.Checkbox(description='largest first')
     self.own = w.Checkbox(value=True, description="the run's own cut")
     self.threshold = w.FloatSlider(description='threshold', min=0, max=1, step=.01, value=.5)
-    self.area = w.IntSlider(description='least area', min=0, max=300)
+    self.area = w.IntSlider(description='smallest area', min=0, max=300,
+        style=dict(description_width='initial'))
 
 # %% ../nbs/10d_explore.ipynb #2c9570b0
 @patch
@@ -214,7 +215,7 @@ def _say(self:Explorer, scores):
     "How many tiles are in, and what they score"
     mean = f', score {np.mean(scores):.3f}' if len(scores) else ''
     self.said.value = (f'{len(scores)} tiles{mean}; on the list: {len(self.tiles.review)}. '
-        f'{colour_key()}')
+        + colour_key())
 
 # %% ../nbs/10d_explore.ipynb #585b528b
 @patch

@@ -87,7 +87,7 @@ class Part(Tiles):
     has_masks = property(lambda self: self.whole.has_masks)
     coverage = property(lambda self: self.whole.coverage[self.rows])
     images = cached_property(lambda self: self.whole.images[self.rows]) # pyright: ignore[reportAssignmentType]
-    masks = cached_property(# pyright: ignore[reportAssignmentType]
+    masks = cached_property( # pyright: ignore[reportAssignmentType]
         lambda self: None if self.whole.masks is None else self.whole.masks[self.rows])
 
 # %% ../nbs/01_tiles.ipynb #97c1540a
@@ -154,7 +154,8 @@ def colour_key(
 )->str: # A sentence
     "What the colours in pictures of tiles mean"
     if n_classes < 3: return '{}: truth, {}: prediction.'.format(*_WORDS[0]).capitalize()
-    said = [f'class {k}: {" and ".join(_WORDS[(k-1) % 3])}, {_LINES[(k-1) % 3]}' for k in range(1, n_classes)]
+    looks = [f'{" and ".join(words)}, {line}' for words, line in zip(_WORDS, _LINES)]
+    said = [f'class {k}: {looks[(k-1) % len(looks)]}' for k in range(1, n_classes)]
     return f'Outlines of truth and prediction, {"; ".join(said)}.'
 
 # %% ../nbs/01_tiles.ipynb #9e704f74
@@ -171,11 +172,11 @@ def _titles(ids, masks, preds):
     return [f'{i}\nIoU {_iou(m, p):.2f}' for i, m, p in zip(ids, masks, preds)]
 
 # %% ../nbs/01_tiles.ipynb #3b2d05e6
-_FONT = 9 # points, of titles
+_FONT, _LETTER = 9, .62 # points, of titles; width of a letter, in heights
 
 def _wrapped(title, side):
     "A title in lines that are no wider than `side` inches"
-    return '\n'.join(textwrap.fill(line, int(side*72/_FONT*1.6)) for line in str(title).splitlines())
+    return '\n'.join(textwrap.fill(line, max(1, int(side*72/_FONT/_LETTER))) for line in str(title).splitlines())
 
 # %% ../nbs/01_tiles.ipynb #93eec9d6
 def _grid(n, ncols, side, lines=1):

@@ -32,7 +32,7 @@ def test_quick_parts_write_their_keys(tmp_path):
 
 def test_a_section_replaces_one_of_its_title(tmp_path):
     p = tmp_path/'R.md'
-    p.write_text('# Results\n\nHello.\n\n## Where\n\nkept\n\n## Speed (1)\n\ngone\n\n| 1 |\n\n- by hand\n\n## Speed (0)\n')
+    p.write_text('# Results\n\nHello.\n\n## Where\n\nkept\n\n## Speed (1)\n\ngone\n\n| 1 |\n\n- `rle` failed: no room\n\n- by hand\n\n## Speed (0)\n')
     bench.write_section('## Speed (1)\n\nnew\n\n| 2 |\n', p)
     assert p.read_text() == ('# Results\n\nHello.\n\n## Where\n\nkept\n\n'
         '## Speed (1)\n\nnew\n\n| 2 |\n\n- by hand\n\n## Speed (0)\n')

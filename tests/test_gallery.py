@@ -10,16 +10,23 @@ selenium = pytest.importorskip('selenium')
 if not (shutil.which('chromedriver') and shutil.which('chromium')):
     pytest.skip('no Chromium here', allow_module_level=True)
 
-def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
-    import walk
-    from selenium.webdriver.support.ui import WebDriverWait
-    from salt_identification.explore import write_gallery
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    "A survey and a run"
     from salt_identification.learner import train_run
     from salt_identification.submission import tune_run
     from salt_identification.synth import synth_survey
-    survey = synth_survey(tmp_path/'survey', n=40, n_test=1, seed=6, size=48)
-    tune_run(tmp_path/'run', train_run(survey, tmp_path/'run', steps=20, net='slim8', quiet=True))
-    page = write_gallery(tmp_path/'run', tmp_path/'gallery.html', survey)
+    folder = tmp_path_factory.mktemp('trained')
+    survey = synth_survey(folder/'survey', n=40, n_test=1, seed=6, size=48)
+    tune_run(folder/'run', train_run(survey, folder/'run', steps=20, net='slim8', quiet=True))
+    return survey, folder/'run'
+
+def test_a_slider_moves_masks_and_a_tile_is_kept(trained, tmp_path):
+    import walk
+    from selenium.webdriver.support.ui import WebDriverWait
+    from salt_identification.explore import write_gallery
+    survey, run = trained
+    page = write_gallery(run, tmp_path/'gallery.html', survey)
     b = walk.browser(tempfile.mkdtemp())
     try:
         for pixels in (390, 1440):
@@ -52,15 +59,10 @@ def test_a_slider_moves_masks_and_a_tile_is_kept(tmp_path):
         assert 'On the list: 1' in said() and b.execute_script('return [...kept.values()][0]') == 'rim'
     finally: b.quit()
 
-def test_a_report_opens_without_a_network(tmp_path):
+def test_a_report_opens_without_a_network(trained):
     import walk
-    from salt_identification.learner import train_run
     from salt_identification.report import write_report
-    from salt_identification.submission import tune_run
-    from salt_identification.synth import synth_survey
-    survey = synth_survey(tmp_path/'survey', n=40, n_test=1, seed=6, size=48)
-    tune_run(tmp_path/'run', train_run(survey, tmp_path/'run', steps=20, net='slim8', quiet=True))
-    page = write_report(tmp_path/'run')
+    page = write_report(trained[1])
     b = walk.browser(tempfile.mkdtemp())
     try:
         for pixels in (390, 1440):
